@@ -1,0 +1,2 @@
+//! twintor
+fn main() {}
