@@ -1,1 +1,23 @@
-//! peering/net
+//! The sockets of a BGP speaker.
+//!
+//! * **TCP for BGP**: [`connect`], [`Listener`] and [`adopt`] hand out non-blocking `mio` streams that already
+//!   carry everything a session asks for: TCP MD5 (RFC 2385), GTSM (RFC 5082), source address, device, DSCP.
+//!   An option that cannot be set is an error and never a weaker connection.
+//!
+//! ```text
+//!   TcpOptions ──> connect ──> mio stream ──writable──> finish_connect ──> session
+//!   Listener ──accept──> mio stream ──adopt(TcpOptions)──────────────────> session
+//! ```
+//!
+//! This crate holds the only `unsafe` of the house, in the private module `sys`: one call of `setsockopt`.
+
+mod error;
+mod listener;
+mod options;
+mod sys;
+mod tcp;
+
+pub use error::{Operation, SocketError};
+pub use listener::Listener;
+pub use options::{MD5_KEY_MAX, Md5Key, Md5KeyError, TcpOptions, Ttl};
+pub use tcp::{adopt, connect, finish_connect};
