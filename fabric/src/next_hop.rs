@@ -22,10 +22,19 @@ pub struct NextHops {
 pub fn next_hops(own: IpAddr, other: &[IpAddr], node_ips: &NodeIps) -> NextHops {
     match replace(own, node_ips) {
         own @ IpAddr::V4(_) => {
-            let v6 = other.iter().copied().find(|addr| matches!(addr, IpAddr::V6(v6) if is_global(*v6)));
-            NextHops { v4: Some(own.into()), v6: v6.map(|addr| replace(addr, node_ips).into()) }
+            let v6 = other
+                .iter()
+                .copied()
+                .find(|addr| matches!(addr, IpAddr::V6(v6) if is_global(*v6)));
+            NextHops {
+                v4: Some(own.into()),
+                v6: v6.map(|addr| replace(addr, node_ips).into()),
+            }
         }
-        own @ IpAddr::V6(_) => NextHops { v4: Some(own.into()), v6: Some(own.into()) },
+        own @ IpAddr::V6(_) => NextHops {
+            v4: Some(own.into()),
+            v6: Some(own.into()),
+        },
     }
 }
 

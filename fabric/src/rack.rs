@@ -6,7 +6,9 @@ mod tests;
 use crate::config::{NeighborConfig, PlaneId, RackConfig};
 use crate::next_hop::{NextHops, next_hops};
 use crate::status::{FamilyStatus, Gate, PairState, PlaneStatus, RackStatus, RouteStatus, SessionStatus};
-use bgp::{ClassId, ConnectionId, Event, ExportAttributes, Input, Peer, PeerConfig, Stage, State, StopReason};
+use bgp::{
+    ClassId, ConnectionId, Event, ExportAttributes, Input, Peer, PeerConfig, Stage, State, StopReason,
+};
 use net::TcpOptions;
 use net::netlink::PathToPeer;
 use std::net::{IpAddr, SocketAddr};
@@ -96,7 +98,13 @@ impl Rack {
                 blocked: None,
             })
             .collect();
-        let mut rack = Self { config, sessions, complete: false, stopped: false, actions: Vec::new() };
+        let mut rack = Self {
+            config,
+            sessions,
+            complete: false,
+            stopped: false,
+            actions: Vec::new(),
+        };
         for index in 0..rack.sessions.len() {
             rack.admit(index, now);
         }
@@ -108,7 +116,10 @@ impl Rack {
         for session in &mut self.sessions {
             let families = session.peer.config().families;
             let adj_out = session.peer.adj_out_mut();
-            for change in changes.iter().filter(|change| families.contains(change.prefix.family())) {
+            for change in changes
+                .iter()
+                .filter(|change| families.contains(change.prefix.family()))
+            {
                 adj_out.set(change.prefix, change.announced.then_some(ClassId::DEFAULT));
             }
         }
@@ -150,7 +161,10 @@ impl Rack {
 
     /// When to call [`Self::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.sessions.iter().filter_map(|session| session.peer.poll_timeout()).min()
+        self.sessions
+            .iter()
+            .filter_map(|session| session.peer.poll_timeout())
+            .min()
     }
 
     /// Moves everything there is to do to `actions`. May change after every call but the getters.
@@ -160,13 +174,14 @@ impl Rack {
             let id = SessionId(index);
             while let Some(event) = session.peer.poll_event() {
                 came_up |= matches!(event, Event::Established { .. });
-                actions.push(match event {
-                    Event::Dial => Action::Dial {
+                actions.push(if event == Event::Dial {
+                    Action::Dial {
                         session: id,
                         peer: SocketAddr::new(session.neighbor.address, session.neighbor.port),
                         options: session.tcp_options(),
-                    },
-                    event => Action::Peer { session: id, event },
+                    }
+                } else {
+                    Action::Peer { session: id, event }
                 });
             }
         }
@@ -177,12 +192,27 @@ impl Rack {
     }
 
     /// See [`Peer::poll_transmit`].
-    pub fn poll_transmit(&mut self, id: SessionId, connection: ConnectionId, budget: usize, out: &mut Vec<u8>) -> bool {
-        self.sessions.get_mut(id.0).is_some_and(|session| session.peer.poll_transmit(connection, budget, out))
+    pub fn poll_transmit(
+        &mut self,
+        id: SessionId,
+        connection: ConnectionId,
+        budget: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.sessions
+            .get_mut(id.0)
+            .is_some_and(|session| session.peer.poll_transmit(connection, budget, out))
     }
 
     /// See [`Peer::written`].
-    pub fn written(&mut self, id: SessionId, connection: ConnectionId, pending: usize, progress: bool, now: Instant) {
+    pub fn written(
+        &mut self,
+        id: SessionId,
+        connection: ConnectionId,
+        pending: usize,
+        progress: bool,
+        now: Instant,
+    ) {
         if let Some(session) = self.sessions.get_mut(id.0) {
             session.peer.written(connection, pending, progress, now);
         }
@@ -190,7 +220,10 @@ impl Rack {
 
     /// The session of a switch's address.
     pub fn session_of(&self, peer: IpAddr) -> Option<SessionId> {
-        self.sessions.iter().position(|session| session.neighbor.address == peer).map(SessionId)
+        self.sessions
+            .iter()
+            .position(|session| session.neighbor.address == peer)
+            .map(SessionId)
     }
 
     /// How a session's neighbour is configured.
@@ -212,18 +245,28 @@ impl Rack {
     pub fn stop(&mut self, text: &str, now: Instant) {
         self.stopped = true;
         for session in &mut self.sessions {
-            session.peer.handle(Input::Stop(StopReason::Shutdown(text.to_owned())), now);
+            session
+                .peer
+                .handle(Input::Stop(StopReason::Shutdown(text.to_owned())), now);
         }
     }
 
     /// The rack at this moment.
     pub fn status(&self, now: Instant) -> RackStatus {
         let mut planes: Vec<PlaneStatus> = Vec::new();
-        let mut ids: Vec<PlaneId> = self.sessions.iter().map(|session| session.neighbor.plane).collect();
+        let mut ids: Vec<PlaneId> = self
+            .sessions
+            .iter()
+            .map(|session| session.neighbor.plane)
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
-            let of_plane = || self.sessions.iter().filter(move |session| session.neighbor.plane == id);
+            let of_plane = || {
+                self.sessions
+                    .iter()
+                    .filter(move |session| session.neighbor.plane == id)
+            };
             let blocked = of_plane().all(|session| session.blocked.is_some());
             planes.push(PlaneStatus {
                 name: id.to_string(),
@@ -280,18 +323,25 @@ impl Rack {
         let id = SessionId(index);
         if blocked != session.blocked {
             session.blocked.clone_from(&blocked);
-            self.actions.push(Action::Blocked { session: id, reason: blocked.clone() });
+            self.actions.push(Action::Blocked {
+                session: id,
+                reason: blocked.clone(),
+            });
         }
         match blocked {
             None if !stopped => session.peer.handle(Input::Start, now),
             None => {}
-            Some(reason) => session.peer.handle(Input::Stop(StopReason::Shutdown(reason)), now),
+            Some(reason) => session
+                .peer
+                .handle(Input::Stop(StopReason::Shutdown(reason)), now),
         }
     }
 
     fn derive_next_hops(&mut self) {
         for index in 0..self.sessions.len() {
-            let Some(own) = self.sessions[index].own_address() else { continue };
+            let Some(own) = self.sessions[index].own_address() else {
+                continue;
+            };
             let others = self.addresses_of_other_family(index);
             let next_hops = next_hops(own, &others, &self.config.node_ips);
             let session = &mut self.sessions[index];
@@ -305,8 +355,16 @@ impl Rack {
                 ..ExportAttributes::default()
             };
             // Two next hops and nothing else always fit a message.
-            if session.peer.adj_out_mut().define(ClassId::DEFAULT, attributes).is_ok() {
-                self.actions.push(Action::NextHops { session: SessionId(index), next_hops });
+            if session
+                .peer
+                .adj_out_mut()
+                .define(ClassId::DEFAULT, attributes)
+                .is_ok()
+            {
+                self.actions.push(Action::NextHops {
+                    session: SessionId(index),
+                    next_hops,
+                });
             }
         }
     }
@@ -315,9 +373,19 @@ impl Rack {
     fn addresses_of_other_family(&self, index: usize) -> Vec<IpAddr> {
         let session = &self.sessions[index];
         let of_other_family = |addr: &IpAddr| addr.is_ipv4() != session.neighbor.address.is_ipv4();
-        let sisters = self.sessions.iter().filter(|sister| sister.neighbor.plane == session.neighbor.plane);
-        let on_interface = session.path.iter().flat_map(|path| path.if_addresses.iter().copied());
-        sisters.filter_map(Session::own_address).chain(on_interface).filter(of_other_family).collect()
+        let sisters = self
+            .sessions
+            .iter()
+            .filter(|sister| sister.neighbor.plane == session.neighbor.plane);
+        let on_interface = session
+            .path
+            .iter()
+            .flat_map(|path| path.if_addresses.iter().copied());
+        sisters
+            .filter_map(Session::own_address)
+            .chain(on_interface)
+            .filter(of_other_family)
+            .collect()
     }
 }
 
@@ -337,7 +405,9 @@ impl Session {
         let neighbor = self.neighbor.address;
         match self.path.as_ref().map(|path| path.source) {
             None => Some(format!("the route to {neighbor} is not known yet")),
-            Some(None) => Some(format!("route lookup for BGP neighbor {neighbor} returned no source address")),
+            Some(None) => Some(format!(
+                "route lookup for BGP neighbor {neighbor} returned no source address"
+            )),
             Some(Some(source)) if allowed.contains(&source) => None,
             Some(Some(source)) => Some(format!(
                 "selected local address {source} for BGP neighbor {neighbor} is not in allowed source address list \
@@ -374,7 +444,10 @@ impl Session {
             remote_as: self.neighbor.remote_as,
             remote_id: negotiated.map(|negotiated| negotiated.remote_id),
             state: format!("{:?}", self.peer.state()),
-            uptime_seconds: self.peer.established_at().map(|since| now.saturating_duration_since(since).as_secs()),
+            uptime_seconds: self
+                .peer
+                .established_at()
+                .map(|since| now.saturating_duration_since(since).as_secs()),
             hold_time: negotiated.map(|negotiated| negotiated.hold_time),
             local_address: self.peer.addresses().map(|(local, _)| local.ip()),
             interface: self.path.as_ref().and_then(|path| path.interface.clone()),
@@ -404,6 +477,11 @@ fn peer_config(config: &RackConfig, neighbor: &NeighborConfig) -> PeerConfig {
         passive: neighbor.passive,
         extended_next_hop: neighbor.extended_next_hop,
         host_name: config.host_name.clone(),
-        ..PeerConfig::new(config.local_as, config.router_id, neighbor.remote_as, neighbor.families)
+        ..PeerConfig::new(
+            config.local_as,
+            config.router_id,
+            neighbor.remote_as,
+            neighbor.families,
+        )
     }
 }

@@ -79,7 +79,11 @@ impl Connection {
             self.out.clear();
             self.written = 0;
         }
-        Written { progress, pending: self.pending(), error }
+        Written {
+            progress,
+            pending: self.pending(),
+            error,
+        }
     }
 
     /// Reads once into `scratch`. `Ok(None)`: nothing there at present; `Ok(Some(0))`: the peer has closed.
@@ -158,13 +162,15 @@ impl Connections {
     /// The token of a connection of a session.
     pub(super) fn find(&self, session: SessionId, id: ConnectionId) -> Option<usize> {
         let mut all = self.by_token.iter();
-        all.find(|(_, c)| c.session == session && c.id == id).map(|(token, _)| *token)
+        all.find(|(_, c)| c.session == session && c.id == id)
+            .map(|(token, _)| *token)
     }
 
     /// The token of the connection that a session is dialling.
     pub(super) fn find_dialing(&self, session: SessionId) -> Option<usize> {
         let mut all = self.by_token.iter();
-        all.find(|(_, c)| c.session == session && c.stage == Stage::Connecting).map(|(token, _)| *token)
+        all.find(|(_, c)| c.session == session && c.stage == Stage::Connecting)
+            .map(|(token, _)| *token)
     }
 
     /// Whether a connection is there in any stage.
@@ -174,7 +180,9 @@ impl Connections {
 
     /// Appends the last octets and lets the connection linger until they are written.
     pub(super) fn close(&mut self, registry: &Registry, token: usize, last: &[u8], now: Instant) {
-        let Some(connection) = self.by_token.get_mut(&token) else { return };
+        let Some(connection) = self.by_token.get_mut(&token) else {
+            return;
+        };
         connection.out.extend_from_slice(last);
         connection.stage = Stage::Closing(now + LINGER);
         let written = connection.flush();
@@ -195,7 +203,10 @@ impl Connections {
     /// Gives up lingering connections whose time is over.
     pub(super) fn expire(&mut self, registry: &Registry, now: Instant) {
         for token in self.tokens() {
-            if let Some(Connection { stage: Stage::Closing(until), .. }) = self.by_token.get(&token)
+            if let Some(Connection {
+                stage: Stage::Closing(until),
+                ..
+            }) = self.by_token.get(&token)
                 && *until <= now
             {
                 self.remove(registry, token);

@@ -64,7 +64,11 @@ impl Driver {
             .listen
             .addresses
             .iter()
-            .map(|address| Listening { address: *address, listener: None, starved: false })
+            .map(|address| Listening {
+                address: *address,
+                listener: None,
+                starved: false,
+            })
             .collect();
         let rack = Rack::new(config, fastrand::u64(..), now);
         let (status, watch) = watch::channel(rack.status(now));
@@ -89,7 +93,11 @@ impl Driver {
         let mut events = Events::with_capacity(64);
         let mut busy = false;
         loop {
-            let timeout = if busy { Some(Duration::ZERO) } else { self.timeout() };
+            let timeout = if busy {
+                Some(Duration::ZERO)
+            } else {
+                self.timeout()
+            };
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -114,9 +122,16 @@ impl Driver {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let next = [self.rack.poll_timeout(), self.connections.poll_timeout(), self.listen_retry_at];
+        let next = [
+            self.rack.poll_timeout(),
+            self.connections.poll_timeout(),
+            self.listen_retry_at,
+        ];
         let now = Instant::now();
-        next.into_iter().flatten().min().map(|at| round_up(at.saturating_duration_since(now)))
+        next.into_iter()
+            .flatten()
+            .min()
+            .map(|at| round_up(at.saturating_duration_since(now)))
     }
 
     fn note_readiness(&mut self, event: &mio::event::Event) {
@@ -209,9 +224,15 @@ impl Driver {
 
     fn bind(&self, address: SocketAddr, index: usize) -> Result<Listener, String> {
         let mut listener = Listener::bind(address, None).map_err(|error| error.to_string())?;
-        for neighbor in self.rack.neighbors().filter(|neighbor| neighbor.address.is_ipv4() == address.is_ipv4()) {
+        for neighbor in self
+            .rack
+            .neighbors()
+            .filter(|neighbor| neighbor.address.is_ipv4() == address.is_ipv4())
+        {
             if let Some(key) = &neighbor.password {
-                listener.set_md5(neighbor.address, Some(key)).map_err(|error| error.to_string())?;
+                listener
+                    .set_md5(neighbor.address, Some(key))
+                    .map_err(|error| error.to_string())?;
             }
         }
         self.poll
@@ -224,7 +245,13 @@ impl Driver {
     fn accept(&mut self, index: usize) {
         let now = Instant::now();
         loop {
-            let Some(Listening { listener: Some(listener), .. }) = self.listeners.get(index) else { return };
+            let Some(Listening {
+                listener: Some(listener),
+                ..
+            }) = self.listeners.get(index)
+            else {
+                return;
+            };
             let accepted = listener.accept();
             if let Some(listening) = self.listeners.get_mut(index) {
                 listening.starved = accepted.is_err();
@@ -246,18 +273,33 @@ impl Driver {
             tracing::debug!(%remote, "refused a connection from an address that is no neighbour");
             return;
         };
-        let Some(options) = self.rack.tcp_options(session) else { return };
+        let Some(options) = self.rack.tcp_options(session) else {
+            return;
+        };
         if let Err(error) = adopt(&stream, &options) {
             tracing::warn!(%remote, %error, "refused a connection");
             return;
         }
         let Ok(local) = stream.local_addr() else { return };
         let registry = self.poll.registry();
-        let Ok(token) = self.connections.add(registry, FIRST_CONNECTION, session, stream, remote, Stage::Open) else {
+        let Ok(token) =
+            self.connections
+                .add(registry, FIRST_CONNECTION, session, stream, remote, Stage::Open)
+        else {
             return;
         };
-        let Some(connection) = self.connections.get_mut(token).map(|connection| connection.id) else { return };
-        self.rack.handle(session, Input::Accepted { connection, local, remote }, now);
+        let Some(connection) = self.connections.get_mut(token).map(|connection| connection.id) else {
+            return;
+        };
+        self.rack.handle(
+            session,
+            Input::Accepted {
+                connection,
+                local,
+                remote,
+            },
+            now,
+        );
     }
 
     /// Does what the rack asks for.
@@ -277,11 +319,17 @@ impl Driver {
 
     fn perform(&mut self, action: Action, now: Instant) {
         match action {
-            Action::Dial { session, peer, options } => self.dial(session, peer, &options, now),
+            Action::Dial {
+                session,
+                peer,
+                options,
+            } => self.dial(session, peer, &options, now),
             Action::Peer { session, event } => self.peer_event(session, event, now),
             Action::Blocked { session, reason } => {
                 self.state_changed = true;
-                let Some(neighbor) = self.rack.neighbor(session) else { return };
+                let Some(neighbor) = self.rack.neighbor(session) else {
+                    return;
+                };
                 let (plane, peer) = (neighbor.plane, neighbor.address);
                 match reason {
                     Some(reason) => tracing::warn!(%plane, %peer, reason, "session held back"),
@@ -290,8 +338,11 @@ impl Driver {
             }
             Action::NextHops { session, next_hops } => {
                 self.state_changed = true;
-                let Some(neighbor) = self.rack.neighbor(session) else { return };
-                let show = |hop: Option<wire::NextHop>| hop.map(|hop| hop.addr().to_string()).unwrap_or_default();
+                let Some(neighbor) = self.rack.neighbor(session) else {
+                    return;
+                };
+                let show =
+                    |hop: Option<wire::NextHop>| hop.map(|hop| hop.addr().to_string()).unwrap_or_default();
                 tracing::info!(
                     plane = %neighbor.plane, peer = %neighbor.address,
                     v4 = show(next_hops.v4), v6 = show(next_hops.v6), "next hop"
@@ -323,12 +374,21 @@ impl Driver {
     }
 
     fn dial(&mut self, session: SessionId, peer: SocketAddr, options: &TcpOptions, now: Instant) {
-        let started = connect(peer, options).map_err(|error| error.to_string()).and_then(|stream| {
-            let registry = self.poll.registry();
-            self.connections
-                .add(registry, FIRST_CONNECTION, session, stream, peer, Stage::Connecting)
-                .map_err(|error| error.to_string())
-        });
+        let started = connect(peer, options)
+            .map_err(|error| error.to_string())
+            .and_then(|stream| {
+                let registry = self.poll.registry();
+                self.connections
+                    .add(
+                        registry,
+                        FIRST_CONNECTION,
+                        session,
+                        stream,
+                        peer,
+                        Stage::Connecting,
+                    )
+                    .map_err(|error| error.to_string())
+            });
         if let Err(error) = started {
             self.connect_failed(session, &error, now);
         }
@@ -354,7 +414,9 @@ impl Driver {
     }
 
     fn turn(&mut self, token: usize, now: Instant) -> bool {
-        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return false;
+        };
         match connection.stage {
             Stage::Connecting => {
                 if !connection.writable {
@@ -382,7 +444,9 @@ impl Driver {
 
     /// Returns whether the connection is in use now.
     fn finish_dial(&mut self, token: usize, now: Instant) -> bool {
-        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return false;
+        };
         let (session, id, remote) = (connection.session, connection.id, connection.remote);
         let local = match finish_connect(&connection.stream) {
             Ok(false) => {
@@ -396,7 +460,15 @@ impl Driver {
             Ok(local) => {
                 connection.stage = Stage::Open;
                 connection.readable = true;
-                self.rack.handle(session, Input::Connected { connection: id, local, remote }, now);
+                self.rack.handle(
+                    session,
+                    Input::Connected {
+                        connection: id,
+                        local,
+                        remote,
+                    },
+                    now,
+                );
                 self.act(now);
                 true
             }
@@ -411,7 +483,9 @@ impl Driver {
     /// Returns whether there may be more to read.
     fn read(&mut self, token: usize, now: Instant) -> bool {
         for _ in 0..TURNS {
-            let Some(connection) = self.connections.get_mut(token) else { return false };
+            let Some(connection) = self.connections.get_mut(token) else {
+                return false;
+            };
             if connection.stage != Stage::Open || !connection.readable {
                 return false;
             }
@@ -421,7 +495,8 @@ impl Driver {
                 Ok(Some(0)) => "closed by the peer".to_owned(),
                 Ok(Some(count)) => {
                     let data = &self.scratch[..count];
-                    self.rack.handle(session, Input::Received { connection: id, data }, now);
+                    self.rack
+                        .handle(session, Input::Received { connection: id, data }, now);
                     self.act(now);
                     continue;
                 }
@@ -436,17 +511,23 @@ impl Driver {
     /// Returns whether there is more to write that the kernel would take.
     fn write(&mut self, token: usize, now: Instant) -> bool {
         for _ in 0..TURNS {
-            let Some(connection) = self.connections.get_mut(token) else { return false };
+            let Some(connection) = self.connections.get_mut(token) else {
+                return false;
+            };
             if connection.stage != Stage::Open || !connection.writable {
                 return false;
             }
             let (session, id) = (connection.session, connection.id);
-            if connection.pending() == 0 && !self.rack.poll_transmit(session, id, TRANSMIT_BUDGET, connection.buffer())
+            if connection.pending() == 0
+                && !self
+                    .rack
+                    .poll_transmit(session, id, TRANSMIT_BUDGET, connection.buffer())
             {
                 return false;
             }
             let written = connection.flush();
-            self.rack.written(session, id, written.pending, written.progress, now);
+            self.rack
+                .written(session, id, written.pending, written.progress, now);
             if let Some(error) = written.error {
                 self.lost(token, error.to_string(), now);
                 return false;
@@ -456,10 +537,13 @@ impl Driver {
     }
 
     fn lost(&mut self, token: usize, reason: String, now: Instant) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let (session, connection) = (connection.session, connection.id);
         self.connections.remove(self.poll.registry(), token);
-        self.rack.handle(session, Input::Closed { connection, reason }, now);
+        self.rack
+            .handle(session, Input::Closed { connection, reason }, now);
     }
 
     fn publish(&mut self, now: Instant) {

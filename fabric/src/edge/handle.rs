@@ -61,7 +61,11 @@ pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError>
         .name("rack".to_owned())
         .spawn(move || driver.run())
         .map_err(at("creating the thread"))?;
-    let handle = RackHandle { commands: sender, waker: Arc::new(waker), status };
+    let handle = RackHandle {
+        commands: sender,
+        waker: Arc::new(waker),
+        status,
+    };
 
     let (mut paths, _) = PathWatch::spawn(peers);
     let observer = handle.clone();

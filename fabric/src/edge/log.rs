@@ -33,7 +33,13 @@ impl Complaints {
     }
 }
 
-pub(super) fn event(complaints: &mut Complaints, id: SessionId, neighbor: &NeighborConfig, event: &Event, now: Instant) {
+pub(super) fn event(
+    complaints: &mut Complaints,
+    id: SessionId,
+    neighbor: &NeighborConfig,
+    event: &Event,
+    now: Instant,
+) {
     let (plane, peer) = (neighbor.plane, neighbor.address);
     match event {
         Event::Established { negotiated, .. } => {
@@ -50,7 +56,9 @@ pub(super) fn event(complaints: &mut Complaints, id: SessionId, neighbor: &Neigh
                 tracing::warn!(%plane, %peer, %reason, "session could not be opened; trying again");
             }
         }
-        Event::RefreshRequested(family) => tracing::info!(%plane, %peer, %family, "switch asked for a route refresh"),
+        Event::RefreshRequested(family) => {
+            tracing::info!(%plane, %peer, %family, "switch asked for a route refresh")
+        }
         Event::EndOfRib(family) => tracing::debug!(%plane, %peer, %family, "end of rib received"),
         Event::MalformedUpdate(what) => {
             if complaints.is_news(id, what, now) {
