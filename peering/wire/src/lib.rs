@@ -10,7 +10,9 @@
 //! - [`UpdatePacker`] writes UPDATEs: attributes once, NLRI until the message is full.
 
 mod attribute;
+mod attribute_code;
 mod capability;
+mod capability_code;
 mod decode;
 mod encode;
 mod family;
@@ -18,6 +20,7 @@ mod message;
 mod notification;
 mod prefix;
 mod prefix_map;
+mod reader;
 mod update;
 
 pub use attribute::{
