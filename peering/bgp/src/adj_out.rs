@@ -329,6 +329,14 @@ impl AdjRibOut {
     }
 
     fn enqueue(&mut self, prefix: Prefix) {
+        let walk = self
+            .session
+            .as_ref()
+            .and_then(|s| s.progress[prefix.family() as usize].walk.as_ref());
+        if walk.is_some_and(|walk| walk.cursor.is_none_or(|cursor| cursor < prefix)) {
+            // The walk will come by.
+            return;
+        }
         let Some(slot) = self.table.get_mut(&prefix) else {
             return;
         };

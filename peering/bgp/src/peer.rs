@@ -17,6 +17,8 @@ use wire::{HEADER_LEN, Notification, code, encode_keepalive, encode_notification
 
 /// Hold time before it is negotiated (RFC 4271 section 8.2.2: "a large value", 4 minutes suggested).
 const INITIAL_HOLD: Duration = Duration::from_secs(240);
+/// After a failure, even a peer that dials us has to wait this long.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
 /// Least send hold time (RFC 9687 section 4.4).
 const MIN_SEND_HOLD: Duration = Duration::from_secs(480);
 
@@ -317,7 +319,7 @@ impl Peer {
     }
 
     fn accepted(&mut self, id: ConnectionId, local: SocketAddr, remote: SocketAddr, now: Instant) {
-        if self.lifecycle != Lifecycle::Running {
+        if !self.welcomes(now) {
             return self.refuse(id);
         }
         if let Some(session) = self
@@ -341,8 +343,25 @@ impl Peer {
         if let Some(older) = older.map(|connection| connection.id) {
             self.close(older, Some(Notification::new(code::CEASE, subcode::COLLISION)));
         }
+        self.lifecycle = Lifecycle::Running;
+        self.idle_hold_at = None;
         self.connect_retry_at = None;
         self.add(Connection::new(id, Direction::Accepted, local, remote), now);
+    }
+
+    /// Whether a connection of the peer is taken now.
+    ///
+    /// RFC 4271 section 8.2.2 refuses all in Idle. While holding back we refuse only for a moment: two speakers
+    /// that hold back at the same time and refuse each other would never meet.
+    fn welcomes(&self, now: Instant) -> bool {
+        match self.lifecycle {
+            Lifecycle::Stopped => false,
+            Lifecycle::Running => true,
+            Lifecycle::IdleHold => self
+                .last_down
+                .as_ref()
+                .is_none_or(|(at, _)| now.saturating_duration_since(*at) >= LEAST_PAUSE),
+        }
     }
 
     fn refuse(&mut self, id: ConnectionId) {
@@ -430,8 +449,10 @@ impl Peer {
             return;
         };
         // One waiting is enough: a peer that does not read gets no queue of them.
-        if connection.control.len() < HEADER_LEN {
-            encode_keepalive(&mut connection.control);
+        let mut keepalive = Vec::with_capacity(HEADER_LEN);
+        encode_keepalive(&mut keepalive);
+        if !connection.control.ends_with(&keepalive) {
+            connection.control.append(&mut keepalive);
         }
         let third = Duration::from_secs(u64::from(hold)) / 3;
         connection.keepalive_at = (hold > 0).then(|| now + jitter(third, &mut self.rng));

