@@ -27,7 +27,7 @@ const TURNS: usize = 16;
 /// Commands taken before the sockets get their turn.
 const COMMAND_TURNS: usize = 16;
 /// How often a listener that could not be bound is tried again.
-const LISTEN_RETRY: Duration = Duration::from_secs(10);
+const LISTEN_RETRY: Duration = Duration::from_secs(3);
 
 /// Everything the rack thread owns.
 pub(super) struct Driver {
