@@ -33,6 +33,10 @@ impl Prefix {
     }
 
     /// The length in bits.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a prefix has a length, but is no container"
+    )]
     pub fn len(&self) -> u8 {
         self.0.prefix_len()
     }
