@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use crate::Lab;
 use crate::netns::run;
-use crate::wait::{self, PATIENCE};
 
 const DAEMON: &str = "dumpcap";
 
@@ -40,11 +39,7 @@ impl<'a> Capture<'a> {
             &file.to_string_lossy(),
         ];
         lab.start(node, DAEMON, DAEMON, args.map(str::to_owned).to_vec())?;
-        let recording = wait::until_true("dumpcap records", PATIENCE, || {
-            ensure!(lab.running(node, DAEMON)?, "it has ended");
-            Ok(lab.log(node, DAEMON).contains("File: "))
-        });
-        recording.with_context(|| lab.log(node, DAEMON))?;
+        lab.wait_for(node, DAEMON, || Ok(lab.log(node, DAEMON).contains("File: ")))?;
         Ok(Self {
             lab,
             node: node.to_owned(),
