@@ -1,2 +1,3 @@
 //! The agent.
+pub mod index;
 pub mod objects;

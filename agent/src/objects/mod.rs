@@ -14,8 +14,8 @@ mod tests;
 
 pub use document::{ReadError, ReadErrorKind, read_document};
 pub use kinds::{
-    Condition, IptablesEip, IptablesEipSpec, IptablesEipStatus, Pod, PodSpec, PodStatus, Service, ServiceSpec,
-    Subnet, SubnetSpec, SubnetStatus, VpcNatGateway,
+    Condition, IptablesEip, IptablesEipSpec, IptablesEipStatus, Pod, PodSpec, PodStatus, Service,
+    ServiceSpec, Subnet, SubnetSpec, SubnetStatus, VpcNatGateway,
 };
 pub use meta::{Marks, Meta};
 pub use text::Loose;

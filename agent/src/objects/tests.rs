@@ -94,7 +94,8 @@ fn lists_yield_each_item() {
         Ok(ObjectKey::new(Kind::VpcNatGateway, "", "c"))
     );
 
-    let typed = json!({"apiVersion": "kubeovn.io/v1", "kind": "SubnetList", "items": [{"metadata": {"name": "s"}}]});
+    let typed =
+        json!({"apiVersion": "kubeovn.io/v1", "kind": "SubnetList", "items": [{"metadata": {"name": "s"}}]});
     assert_eq!(
         read(typed)[0].as_ref().map(Object::key),
         Ok(ObjectKey::new(Kind::Subnet, "", "s"))
