@@ -117,3 +117,6 @@ fn four_octet_asns(octets: &[u8]) -> Vec<u32> {
     let (chunks, _) = octets.as_chunks();
     chunks.iter().map(|asn| u32::from_be_bytes(*asn)).collect()
 }
+
+#[cfg(test)]
+mod tests;
