@@ -8,15 +8,15 @@ const IPV4: AfiSafi = Family::Ipv4Unicast.afi_safi();
 const IPV6: AfiSafi = Family::Ipv6Unicast.afi_safi();
 
 fn decoded(frame: &[u8]) -> Result<Open, Notification> {
-    decode(frame, &EBGP).map(|message| match message {
-        Message::Open(open) => open,
-        other => panic!("not an OPEN: {other:?}"),
-    })
+    let Message::Open(open) = decode(frame, &EBGP)? else {
+        panic!("not an OPEN");
+    };
+    Ok(open)
 }
 
 /// The capabilities of an OPEN with one parameter of these octets.
 fn capabilities(octets: &[u8]) -> Result<Vec<Capability>, Notification> {
-    let len = u8::try_from(octets.len()).unwrap();
+    let len = octets.len() as u8;
     let parameters = [&[len + 2, 2, len], octets].concat();
     decoded(&open(&parameters)).map(|open| open.capabilities)
 }

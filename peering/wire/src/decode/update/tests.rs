@@ -21,10 +21,10 @@ const MP_UNREACH: &[u8] = &[0x80, 15, 10, 0, 2, 1, 48, 0x20, 1, 0x0d, 0xb8, 0, 2
 const NLRI: &[u8] = &[16, 10, 1];
 
 fn decoded_in(frame: &[u8], context: &DecodeContext) -> Result<Update, Notification> {
-    decode(frame, context).map(|message| match message {
-        Message::Update(update) => *update,
-        other => panic!("not an UPDATE: {other:?}"),
-    })
+    let Message::Update(update) = decode(frame, context)? else {
+        panic!("not an UPDATE");
+    };
+    Ok(*update)
 }
 
 fn decoded(frame: &[u8]) -> Result<Update, Notification> {
