@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -84,6 +85,16 @@ impl Namespace {
         })
     }
 
+    /// Waits until a counter of `/proc/net/netstat` has grown, does `work` in between.
+    pub(crate) fn counts<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
+        let before = self.counter(name);
+        let result = work();
+        wait_for(format!("growth of {name}"), || {
+            (self.counter(name) > before).then_some(())
+        });
+        result
+    }
+
     /// A counter of `/proc/net/netstat`, e.g. `TCPMinTTLDrop`.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let text = self.run(|| fs::read_to_string("/proc/thread-self/net/netstat").expect("read netstat"));
@@ -158,6 +169,23 @@ pub(crate) fn connected(peer: SocketAddr, options: &TcpOptions) -> TcpStream {
 /// Waits for a connection to take.
 pub(crate) fn accepted(listener: &Listener) -> (TcpStream, SocketAddr) {
     wait_for("connection to accept", || listener.accept().expect("accept"))
+}
+
+/// Sends four octets and waits until the other end has read them.
+pub(crate) fn pass(from: &mut TcpStream, to: &mut TcpStream) {
+    from.write_all(b"open").expect("write");
+    let mut octets = [0; 4];
+    wait_for("four octets", || match to.read_exact(&mut octets) {
+        Ok(()) => Some(()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => panic!("read: {error}"),
+    });
+    assert_eq!(octets, *b"open");
+}
+
+/// Whether there is nothing to read.
+pub(crate) fn silent(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 fn ip(arguments: &str) -> String {
