@@ -47,6 +47,10 @@ impl Namespace {
         namespace
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs `ip ARGUMENTS` in the namespace.
     pub(crate) fn ip(&self, arguments: &str) -> String {
         ip(&format!("-n {} {arguments}", self.name))
@@ -64,8 +68,7 @@ impl Namespace {
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                let file = File::open(format!("/run/netns/{}", self.name)).expect("open the namespace");
-                setns(file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+                enter(&self.name);
                 work()
             });
             inside
@@ -74,10 +77,13 @@ impl Namespace {
         })
     }
 
-    /// Like [`Namespace::run`], in a current-thread tokio runtime.
+    /// Like [`Namespace::run`], with a tokio runtime whose tasks run on a thread of their own, also inside.
     pub(crate) fn run_async<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
         self.run(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
+            let name = self.name.clone();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .on_thread_start(move || enter(&name))
                 .enable_all()
                 .build()
                 .expect("runtime");
@@ -186,6 +192,11 @@ pub(crate) fn pass(from: &mut TcpStream, to: &mut TcpStream) {
 /// Whether there is nothing to read.
 pub(crate) fn silent(stream: &mut TcpStream) -> bool {
     matches!(stream.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+fn enter(namespace: &str) {
+    let file = File::open(format!("/run/netns/{namespace}")).expect("open the namespace");
+    setns(file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
 }
 
 fn ip(arguments: &str) -> String {
