@@ -121,3 +121,6 @@ impl Poll {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -463,6 +463,18 @@ fn an_admin_down_session_is_kept_until_the_remote_system_knows() {
     assert!(!bench.session.is_safe_to_remove(bench.now + 149 * MS));
     assert!(bench.session.is_safe_to_remove(bench.now + 150 * MS));
 
+    // A remote system that wants fewer packets notices later.
+    let mut slow = Bench::in_state(config(), State::Up);
+    slow.hear(ControlPacket {
+        required_min_rx: 400_000,
+        ..packet(State::Up)
+    })
+    .unwrap();
+    slow.session.admin_down(Diag::AdministrativelyDown, slow.now);
+    slow.sent();
+    assert!(!slow.session.is_safe_to_remove(slow.now + 1_199 * MS));
+    assert!(slow.session.is_safe_to_remove(slow.now + 1_200 * MS));
+
     assert_eq!(bench.hear(packet(State::Down)), Err(Discard::LocalAdminDown));
     assert!(bench.session.is_safe_to_remove(bench.now));
     bench.session.enable(bench.now);
@@ -527,6 +539,27 @@ fn a_discarded_packet_changes_nothing_and_is_counted() {
     assert!(bench.events().is_empty() && bench.sent().is_empty());
     bench.session.set_auth(Some(secret));
     assert_eq!(bench.hear(packet(State::Down)), Err(Discard::AuthMissing));
+}
+
+#[test]
+fn another_authentication_type_starts_another_numbering() {
+    let auth = |auth_type| Auth::new(auth_type, Key::new(1, b"k")).unwrap();
+    let (sha1, md5) = (auth(crate::AuthType::KeyedSha1), auth(crate::AuthType::KeyedMd5));
+    let mut bench = Bench::new(config().with_auth(sha1.clone()));
+    let meta = PacketMeta {
+        ttl: 255,
+        received_at: bench.now,
+    };
+    let mut hear = |auth: &Auth, sequence| {
+        let mut buf = [0; MAX_PACKET_LEN];
+        let len = auth.sign(&packet(State::Down), sequence, &mut buf);
+        bench.session.set_auth(Some(auth.clone()));
+        bench.session.handle_packet(&buf[..len], meta, bench.now)
+    };
+
+    assert_eq!(hear(&sha1, 1_000), Ok(()));
+    assert_eq!(hear(&sha1, 5), Err(Discard::AuthSequence));
+    assert_eq!(hear(&md5, 5), Ok(()));
 }
 
 #[test]

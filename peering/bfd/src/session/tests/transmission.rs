@@ -265,3 +265,74 @@ fn news_is_told_before_the_next_periodic_packet() {
     bench.hear(packet(State::Down)).unwrap();
     assert_eq!(bench.sent()[0].state, State::Down);
 }
+
+/// An owner that is always late shifts no packet by more than its lateness, and sends none too soon.
+#[test]
+fn lateness_does_not_add_up() {
+    let mut bench = Bench::in_state(config(), State::Up);
+    let mut sent_at = Vec::new();
+    for _ in 0..400 {
+        // Kept alive by hand, so that the only wake-ups are those for packets.
+        bench.hear(packet(State::Up)).unwrap();
+        bench.now = bench.session.poll_timeout().unwrap() + 6 * MS;
+        assert_eq!(bench.sent().len(), 1);
+        sent_at.push(bench.now);
+    }
+    let gaps: Vec<Duration> = sent_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| *gap * 4 >= 150 * MS));
+    assert!(gaps.iter().all(|gap| *gap <= 56 * MS));
+    let mean = gaps.iter().sum::<Duration>() / 399;
+    assert!(
+        mean < 47 * MS,
+        "{mean:?}: 43.75 ms plus what the floor of 37.5 ms costs"
+    );
+}
+
+/// With no periodic packets to carry it, a Poll must not be lost behind a Final.
+#[test]
+fn a_final_does_not_swallow_a_poll() {
+    let mut bench = Bench::in_state(config(), State::Up);
+    let silent = ControlPacket {
+        required_min_rx: 0,
+        ..packet(State::Up)
+    };
+    bench.hear(silent).unwrap();
+    bench.session.set_intervals(100 * MS, 50 * MS, bench.now).unwrap();
+    assert!(bench.sent().is_empty());
+    bench
+        .session
+        .set_detect_mult(NonZeroU8::new(9).unwrap(), bench.now);
+    bench.hear(ControlPacket { poll: true, ..silent }).unwrap();
+
+    let sent = bench.sent();
+
+    assert_eq!(
+        sent.iter()
+            .map(|sent| (sent.is_final, sent.poll))
+            .collect::<Vec<_>>(),
+        [(true, false), (false, true)]
+    );
+}
+
+/// What was being told when the remote system fell silent is told anew, and one Final is enough for all of it.
+#[test]
+fn silence_starts_the_poll_anew() {
+    let mut bench = Bench::in_state(config(), State::Up);
+    bench.session.set_intervals(100 * MS, 50 * MS, bench.now).unwrap();
+    assert!(bench.run(50 * MS)[0].1.poll);
+    bench.session.set_intervals(200 * MS, 50 * MS, bench.now).unwrap();
+    bench.pass(S);
+    assert_eq!(bench.session.state(), State::Down);
+    assert!(bench.sent()[0].poll);
+    bench.events();
+
+    bench
+        .hear(ControlPacket {
+            is_final: true,
+            ..packet(State::AdminDown)
+        })
+        .unwrap();
+
+    assert!(!bench.session.is_poll_pending());
+    assert!(bench.events().contains(&Event::PollCompleted));
+}
