@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use net::{Listener, Operation, SocketError, TcpOptions, Ttl, adopt, connect, finish_connect};
 use socket2::SockRef;
-use support::{DEADLINE, Namespace, Pair, accepted, connected, wait_for};
+use support::{DEADLINE, Namespace, Pair, accepted, connected, pass, wait_for};
 
 const ANY_V4: &str = "0.0.0.0:0";
 const ANY_V6: &str = "[::]:0";
@@ -29,10 +28,8 @@ fn exchanges_octets_over_both_families() {
         adopt(&server, &TcpOptions::default()).unwrap();
 
         assert_eq!(from, client.local_addr().unwrap());
-        client.write_all(b"open").unwrap();
-        assert_eq!(read_4(&mut server), *b"open");
-        server.write_all(b"keep").unwrap();
-        assert_eq!(read_4(&mut client), *b"keep");
+        pass(&mut client, &mut server);
+        pass(&mut server, &mut client);
     }
 }
 
@@ -383,16 +380,6 @@ fn listen(namespace: &Namespace, address: &str) -> Listener {
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-fn read_4(stream: &mut TcpStream) -> [u8; 4] {
-    let mut octets = [0; 4];
-    wait_for("four octets", || match stream.read_exact(&mut octets) {
-        Ok(()) => Some(()),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
-        Err(error) => panic!("{error}"),
-    });
-    octets
 }
 
 fn ttl_of(stream: &TcpStream) -> u32 {

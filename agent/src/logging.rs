@@ -1,0 +1,1 @@
+//! Logs for operators, on stderr.
