@@ -238,23 +238,26 @@ fn device_holds_connections_and_listeners_to_their_link() {
 
 #[test]
 fn device_that_is_not_there_is_an_error() {
-    let namespace = Namespace::new();
-    let options = TcpOptions {
-        device: Some("uplink9".to_owned()),
-        ..TcpOptions::default()
-    };
+    let pair = Pair::new();
+    pair.left.ip("link set west0 down");
+    pair.left.ip("link set west0 name fifteen-letters");
+    // The kernel would take the second one for the interface above, and the third one for none.
+    for device in ["uplink9", "fifteen-letters-and-more", ""] {
+        let options = TcpOptions {
+            device: Some(device.to_owned()),
+            ..TcpOptions::default()
+        };
+        let peer = "127.0.0.1:1790".parse().unwrap();
 
-    let peer = "127.0.0.1:179".parse().unwrap();
-    let connecting = namespace.run(|| connect(peer, &options)).unwrap_err();
-    let listening = namespace
-        .run(|| Listener::bind(peer, Some("uplink9")))
-        .unwrap_err();
+        let connecting = pair.left.run(|| connect(peer, &options)).unwrap_err();
+        let listening = pair.left.run(|| Listener::bind(peer, Some(device))).unwrap_err();
 
-    for error in [connecting.to_string(), listening.to_string()] {
-        assert!(
-            error.contains("uplink9") && error.contains("no interface of that name"),
-            "{error}"
-        );
+        for error in [connecting.to_string(), listening.to_string()] {
+            assert!(
+                error.contains(device) && error.contains("no interface of that name"),
+                "{error}"
+            );
+        }
     }
 }
 

@@ -598,6 +598,16 @@ fn events_that_nobody_fetches_do_not_pile_up() {
     assert!(matches!(events[31], Event::StateChanged(change) if change.to == State::Down));
 }
 
+/// A session lives on the owner's thread, wherever it was made.
+#[test]
+fn a_session_can_be_handed_to_a_thread() {
+    let session = Session::new(config(), Instant::now(), 1);
+
+    let state = std::thread::spawn(move || session.state()).join().unwrap();
+
+    assert_eq!(state, State::Down);
+}
+
 #[test]
 fn every_discard_has_a_slot_and_a_label() {
     let mut counters = Counters::default();
