@@ -11,3 +11,5 @@ pub mod cli;
 pub mod index;
 pub mod logging;
 pub mod objects;
+pub mod run;
+pub mod sources;

@@ -20,7 +20,9 @@ pub use env::PodIps;
 pub use settings::{Bfd, GracefulRestart, Grpc, LogFormat, Settings};
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 /// Why there are no settings, or why there should be none.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,17 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Tells the user, on `out` if it is what was asked for and else on `err`, and gives the exit code.
+    pub fn report(&self, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+        // Where the reader is gone, there is nobody to tell.
+        let _ = match self {
+            Self::Help(text) => write!(out, "{text}"),
+            Self::Syntax { message, usage } => writeln!(err, "{message}\n\n{usage}"),
+            Self::Invalid(_) => writeln!(err, "{self}"),
+        };
+        ExitCode::from(self.exit_code())
+    }
+
     /// The exit code of the process, as kube-ovn-speaker has it.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -400,7 +400,7 @@ fn http(given: &Given) -> Option<SocketAddr> {
 }
 
 fn grpc(given: &Given) -> Grpc {
-    let host = given.ip("grpc-host").unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let host = given.ip("grpc-host").unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Grpc {
         address: SocketAddr::new(host, given.uint("grpc-port")),
     }

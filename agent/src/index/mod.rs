@@ -137,7 +137,8 @@ impl Index {
         }
     }
 
-    /// Takes one event in and returns how the desired set changed by it: each prefix at most once.
+    /// Takes one event in and returns how the desired set changed by it: each prefix at most once, announcements
+    /// first.
     pub fn apply(&mut self, event: Event) -> Vec<Change> {
         let mut changes = Vec::new();
         self.fold(event, &mut changes);
@@ -309,7 +310,7 @@ fn is_before(generation: u32, other: u32) -> bool {
     (generation.wrapping_sub(other) as i32) < 0
 }
 
-/// Leaves of each prefix its last change, and none where it changed back.
+/// Leaves of each prefix its last change, and none where it changed back. Announcements come first.
 fn net(mut changes: Vec<Change>) -> Vec<Change> {
     let first = changes.first().map(|change| change.announced);
     if changes.iter().all(|change| Some(change.announced) == first) {
@@ -318,7 +319,8 @@ fn net(mut changes: Vec<Change>) -> Vec<Change> {
     // Changes of one prefix alternate, so an even number of them is none. The sort is stable.
     changes.sort_by_key(|change| change.prefix);
     let runs = changes.chunk_by(|one, other| one.prefix == other.prefix);
-    runs.filter(|run| run.len() % 2 == 1)
-        .filter_map(|run| run.last().copied())
-        .collect()
+    let odd = runs.filter(|run| run.len() % 2 == 1);
+    let mut left: Vec<_> = odd.filter_map(|run| run.last().copied()).collect();
+    left.sort_by_key(|change| !change.announced);
+    left
 }

@@ -53,6 +53,18 @@ pub enum ReadErrorKind {
     },
 }
 
+impl ReadErrorKind {
+    /// Whether the document may be a damaged object of a kind that is read, rather than something else.
+    pub(crate) fn may_be_object(&self) -> bool {
+        match self {
+            Self::UnknownKind(_) | Self::WrongVersion { .. } => false,
+            Self::NotAMapping | Self::NoKind | Self::NoName(_) | Self::NoItems(_) | Self::Field { .. } => {
+                true
+            }
+        }
+    }
+}
+
 impl From<ReadErrorKind> for ReadError {
     fn from(kind: ReadErrorKind) -> Self {
         Self { key: None, kind }
