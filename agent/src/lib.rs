@@ -1,0 +1,15 @@
+//! The agent: from Kubernetes objects to the announcements of one node.
+//!
+//! - [`cli`]: the command line and environment, as plain [`Settings`](cli::Settings).
+//! - [`objects`]: the Kubernetes objects, reduced to what is used.
+//! - [`sources`]: where the objects come from, as batches of events.
+//! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
+//! - [`logging`]: what operators read.
+//! - [`run`]: the wiring of all that.
+
+pub mod cli;
+pub mod index;
+pub mod logging;
+pub mod objects;
+pub mod run;
+pub mod sources;
