@@ -53,7 +53,12 @@ fn events(outcome: &Outcome) -> Vec<String> {
         Event::Delete(key) => format!("-{}", key.name),
         Event::Upsert(object) => match &**object {
             Object::Subnet(subnet) => format!("+{} {}", subnet.metadata.name, subnet.spec.cidr_block),
-            other => panic!("{other:?}"),
+            other @ (Object::Pod(_)
+            | Object::Service(_)
+            | Object::IptablesEip(_)
+            | Object::VpcNatGateway(_)) => {
+                panic!("{other:?}")
+            }
         },
     };
     outcome.events.iter().map(text).collect()
