@@ -453,7 +453,7 @@ fn the_password_stays_secret() {
 #[test]
 fn help_names_the_flags_their_units_and_defaults() {
     let help = |args: &[&str]| match parse_with(args, &[]) {
-        Err(CliError::Help(text)) => text,
+        Err(CliError::Help { plain, .. }) => plain,
         other => panic!("{other:?}"),
     };
     let long = help(&["twintor", "run", "--help"]);
