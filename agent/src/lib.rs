@@ -5,11 +5,13 @@
 //! - [`sources`]: where the objects come from, as batches of events.
 //! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
 //! - [`logging`]: what operators read.
+//! - [`rack`]: the way from settings and changes to the rack thread.
 //! - [`run`]: the wiring of all that.
 
 pub mod cli;
 pub mod index;
 pub mod logging;
 pub mod objects;
+pub mod rack;
 pub mod run;
 pub mod sources;

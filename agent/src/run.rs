@@ -9,6 +9,7 @@
 
 use crate::cli::Settings;
 use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
+use crate::rack::RackAnnouncer;
 use crate::sources::manifests;
 use crate::sources::{Batch, ReportChange};
 use anyhow::Context;
@@ -56,13 +57,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let announcer = announcer(settings)?;
-    runtime.block_on(serve(settings, announcer))
-}
-
-/// What takes the changes to the switches. The one place that knows it.
-fn announcer(_settings: &Settings) -> anyhow::Result<impl Announcer> {
-    Ok(LogAnnouncer)
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let announcer = tokio::select! {
+            announcer = RackAnnouncer::start(settings) => announcer?,
+            _ = signals.next() => return Ok(()),
+        };
+        serve(settings, announcer).await
+    })
 }
 
 /// Runs the source and feeds the announcer until a signal comes.
@@ -71,8 +73,7 @@ fn announcer(_settings: &Settings) -> anyhow::Result<impl Announcer> {
 ///
 /// As [`run`].
 pub async fn serve(settings: &Settings, mut announcer: impl Announcer) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut signals = Signals::new()?;
     let dir = settings
         .manifests
         .clone()
@@ -83,7 +84,7 @@ pub async fn serve(settings: &Settings, mut announcer: impl Announcer) -> anyhow
     let mut consumer = Consumer::new(index_config(settings));
     let ended = tokio::select! {
         () = consumer.consume(batches, &mut announcer) => Err(anyhow::anyhow!("the source of objects ended by itself")),
-        name = first_of(&mut terminate, &mut interrupt) => {
+        name = signals.next() => {
             tracing::info!(signal = name, "stopping");
             Ok(())
         }
@@ -119,10 +120,25 @@ pub fn index_config(settings: &Settings) -> IndexConfig {
     }
 }
 
-async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
@@ -246,23 +262,6 @@ fn log_rest(all: usize) {
     if all > LINES {
         tracing::warn!(not_shown = all - LINES, "and more of the same kind");
     }
-}
-
-/// Says what it would announce.
-struct LogAnnouncer;
-
-impl Announcer for LogAnnouncer {
-    async fn apply(&mut self, changes: Vec<Change>) {
-        for Change { prefix, announced } in changes.iter().take(LINES) {
-            let action = if *announced { "announce" } else { "withdraw" };
-            tracing::info!(%prefix, action, "no switch is connected in this version");
-        }
-        log_rest(changes.len());
-    }
-
-    async fn sync_complete(&mut self) {}
-
-    async fn shut_down(&mut self) {}
 }
 
 #[cfg(test)]

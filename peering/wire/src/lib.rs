@@ -10,14 +10,20 @@
 //! - [`UpdatePacker`] writes UPDATEs: attributes once, NLRI until the message is full.
 
 mod attribute;
+mod attribute_code;
 mod capability;
+mod capability_code;
 mod decode;
 mod encode;
 mod family;
 mod message;
 mod notification;
+mod packer;
 mod prefix;
 mod prefix_map;
+mod reader;
+#[cfg(test)]
+mod test_support;
 mod update;
 
 pub use attribute::{
@@ -29,9 +35,7 @@ pub use encode::{encode_keepalive, encode_notification, encode_open, encode_rout
 pub use family::{AfiSafi, Family, FamilySet};
 pub use message::{AS_TRANS, Message, Open, RefreshKind, RouteRefresh};
 pub use notification::{Notification, code, subcode};
+pub use packer::{EncodedAttributes, UpdatePacker, encode_end_of_rib};
 pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::PrefixMap;
-pub use update::{
-    Defect, Disposition, EncodeContext, EncodedAttributes, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Update,
-    UpdatePacker, encode_end_of_rib,
-};
+pub use update::{Defect, Disposition, EncodeContext, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Update};

@@ -4,6 +4,15 @@ use std::net::Ipv4Addr;
 /// The 2-octet stand-in for an AS number above 65535 (RFC 6793 section 2).
 pub const AS_TRANS: u16 = 23456;
 
+/// Message types (RFC 4271 section 4.1, RFC 2918).
+pub(crate) mod message_type {
+    pub(crate) const OPEN: u8 = 1;
+    pub(crate) const UPDATE: u8 = 2;
+    pub(crate) const NOTIFICATION: u8 = 3;
+    pub(crate) const KEEPALIVE: u8 = 4;
+    pub(crate) const ROUTE_REFRESH: u8 = 5;
+}
+
 /// One BGP message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -43,13 +52,13 @@ impl Open {
     /// The families we know among those the sender offers; without any multiprotocol capability this is IPv4
     /// unicast (RFC 4760 section 8).
     pub fn families(&self) -> FamilySet {
-        let mut offered = self
-            .capabilities
-            .iter()
-            .filter_map(|capability| match capability {
-                Capability::Multiprotocol(pair) => Some(*pair),
-                _ => None,
-            });
+        let mut offered = self.capabilities.iter().filter_map(|capability| {
+            if let Capability::Multiprotocol(pair) = capability {
+                Some(*pair)
+            } else {
+                None
+            }
+        });
         let Some(first) = offered.next() else {
             return FamilySet::only(Family::Ipv4Unicast);
         };
@@ -59,11 +68,14 @@ impl Open {
             .collect()
     }
 
-    /// The graceful restart capability, if present.
+    /// The graceful restart capability, if present; of several, the last one (RFC 4724 section 3).
     pub fn graceful_restart(&self) -> Option<&GracefulRestart> {
-        self.capabilities.iter().find_map(|capability| match capability {
-            Capability::GracefulRestart(value) => Some(value),
-            _ => None,
+        self.capabilities.iter().rev().find_map(|capability| {
+            if let Capability::GracefulRestart(value) = capability {
+                Some(value)
+            } else {
+                None
+            }
         })
     }
 
@@ -74,10 +86,10 @@ impl Open {
 
     /// Whether NLRI of the family may carry an IPv6 next hop towards the sender (RFC 8950 section 4).
     pub fn extended_next_hop(&self, family: Family) -> bool {
-        self.capabilities.iter().any(|capability| match capability {
-            Capability::ExtendedNextHop(pairs) => pairs.contains(&(family.afi_safi(), 2)),
-            _ => false,
-        })
+        let pair = (family.afi_safi(), 2);
+        self.capabilities.iter().any(
+            |capability| matches!(capability, Capability::ExtendedNextHop(pairs) if pairs.contains(&pair)),
+        )
     }
 }
 
@@ -102,3 +114,6 @@ pub enum RefreshKind {
     /// Another subtype, to be ignored.
     Other(u8),
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,10 @@ impl Prefix {
     }
 
     /// The length in bits.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a prefix has a length, but is no container"
+    )]
     pub fn len(&self) -> u8 {
         self.0.prefix_len()
     }
@@ -98,3 +102,6 @@ impl fmt::Debug for Prefix {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-use crate::{AfiSafi, Family, NextHop, PathAttributes, Prefix};
+use crate::{AfiSafi, NextHop, PathAttributes, Prefix};
 
 /// Largest message without RFC 8654, in octets.
 pub const MAX_MESSAGE: usize = 4096;
@@ -52,78 +52,4 @@ pub struct EncodeContext {
     pub four_octet_as: bool,
     /// Largest message allowed, [`MAX_MESSAGE`] or [`MAX_EXTENDED_MESSAGE`].
     pub max_message: usize,
-}
-
-/// Path attributes encoded once for one family and session, ready to be followed by NLRI again and again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedAttributes {
-    pub(crate) family: Family,
-    /// The next hop goes to MP_REACH_NLRI; `None` means classic NLRI with NEXT_HOP inside `rest`.
-    pub(crate) mp_next_hop: Option<NextHop>,
-    /// All attributes but MP_REACH_NLRI, encoded.
-    pub(crate) rest: Vec<u8>,
-}
-
-/// Packs prefixes into UPDATE messages, either announcing with one [`EncodedAttributes`] or withdrawing.
-#[derive(Debug)]
-pub struct UpdatePacker<'a> {
-    pub(crate) attributes: Option<&'a EncodedAttributes>,
-    pub(crate) family: Family,
-    pub(crate) limit: usize,
-    pub(crate) out: &'a mut Vec<u8>,
-    pub(crate) start: usize,
-    pub(crate) count: usize,
-}
-
-impl EncodedAttributes {
-    /// Encodes attributes for announcing prefixes of `family`.
-    ///
-    /// IPv4 with an IPv4 next hop uses the classic NLRI field and NEXT_HOP; everything else MP_REACH_NLRI, placed
-    /// first (RFC 7606 section 5.1). Attributes follow in ascending order of type.
-    pub fn new(family: Family, attributes: &PathAttributes, context: &EncodeContext) -> Self {
-        let _ = (family, attributes, context);
-        todo!()
-    }
-
-    /// The family of the prefixes that may follow.
-    pub fn family(&self) -> Family {
-        self.family
-    }
-}
-
-impl<'a> UpdatePacker<'a> {
-    /// Starts an announcing UPDATE at the end of `out`.
-    pub fn announce(
-        attributes: &'a EncodedAttributes,
-        context: &EncodeContext,
-        out: &'a mut Vec<u8>,
-    ) -> Self {
-        let _ = (attributes, context, out);
-        todo!()
-    }
-
-    /// Starts a withdrawing UPDATE at the end of `out`: the classic field for IPv4, MP_UNREACH_NLRI for IPv6.
-    pub fn withdraw(family: Family, context: &EncodeContext, out: &'a mut Vec<u8>) -> Self {
-        let _ = (family, context, out);
-        todo!()
-    }
-
-    /// Adds a prefix of the packer's family. `false` means the message is full (or the prefix is of the other
-    /// family) and the prefix was not added.
-    pub fn push(&mut self, prefix: &Prefix) -> bool {
-        let _ = prefix;
-        todo!()
-    }
-
-    /// Completes the message and returns how many prefixes it holds. A message without prefixes is taken back
-    /// from `out`.
-    pub fn finish(self) -> usize {
-        todo!()
-    }
-}
-
-/// Appends the End-of-RIB marker of a family (RFC 4724 section 2).
-pub fn encode_end_of_rib(family: Family, out: &mut Vec<u8>) {
-    let _ = (family, out);
-    todo!()
 }

@@ -51,12 +51,15 @@ fn gone(name: &str) -> (Arc<str>, FileRead) {
 fn events(outcome: &Outcome) -> Vec<String> {
     let text = |event: &Event| match event {
         Event::Delete(key) => format!("-{}", key.name),
-        Event::Upsert(object) => {
-            let Object::Subnet(subnet) = &**object else {
-                panic!("{object:?}");
-            };
-            format!("+{} {}", subnet.metadata.name, subnet.spec.cidr_block)
-        }
+        Event::Upsert(object) => match &**object {
+            Object::Subnet(subnet) => format!("+{} {}", subnet.metadata.name, subnet.spec.cidr_block),
+            other @ (Object::Pod(_)
+            | Object::Service(_)
+            | Object::IptablesEip(_)
+            | Object::VpcNatGateway(_)) => {
+                panic!("{other:?}")
+            }
+        },
     };
     outcome.events.iter().map(text).collect()
 }

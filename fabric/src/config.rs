@@ -1,0 +1,85 @@
+use net::{Md5Key, Ttl};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use wire::FamilySet;
+
+/// A plane of the rack: the switch named first for each address family is plane `a`, the next one `b`, …
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlaneId(pub usize);
+
+impl fmt::Display for PlaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match u8::try_from(self.0) {
+            Ok(index) if index < 26 => write!(f, "{}", char::from(b'a' + index)),
+            _ => write!(f, "p{}", self.0),
+        }
+    }
+}
+
+/// What a node knows of its rack. Plain data, checked by the caller.
+#[derive(Clone, Debug)]
+pub struct RackConfig {
+    /// Our AS number.
+    pub local_as: u32,
+    /// Our BGP identifier, not 0.0.0.0.
+    pub router_id: Ipv4Addr,
+    /// Host name to tell the switches (FQDN capability).
+    pub host_name: Option<String>,
+    /// The switches, in any order; each names its plane.
+    pub neighbors: Vec<NeighborConfig>,
+    /// Where to listen; empty for active-only.
+    pub listen: ListenConfig,
+    /// Replacement next hops for an agent outside the host network.
+    pub node_ips: NodeIps,
+}
+
+/// Where the peers may connect to.
+#[derive(Clone, Debug, Default)]
+pub struct ListenConfig {
+    /// Addresses and ports. One that cannot be bound is retried and warned about, never fatal.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// `--node-ips`: where the next hop would be our own pod address, the node's address is announced instead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeIps {
+    /// Our own IPv4 address as the pod knows it.
+    pub pod_v4: Option<Ipv4Addr>,
+    /// Our own IPv6 address as the pod knows it.
+    pub pod_v6: Option<Ipv6Addr>,
+    /// The node's IPv4 address.
+    pub node_v4: Option<Ipv4Addr>,
+    /// The node's IPv6 address.
+    pub node_v6: Option<Ipv6Addr>,
+}
+
+/// One session to one switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeighborConfig {
+    /// The plane it belongs to.
+    pub plane: PlaneId,
+    /// The switch's address.
+    pub address: IpAddr,
+    /// The switch's TCP port, normally 179.
+    pub port: u16,
+    /// The switch's AS number.
+    pub remote_as: u32,
+    /// Proposed hold time in seconds, 0 or 3 to 65535.
+    pub hold_time: u16,
+    /// Never dial.
+    pub passive: bool,
+    /// TTL policy.
+    pub ttl: Ttl,
+    /// TCP MD5 key.
+    pub password: Option<Md5Key>,
+    /// The families to negotiate.
+    pub families: FamilySet,
+    /// Offer RFC 8950.
+    pub extended_next_hop: bool,
+    /// If not empty: the session is only opened from, and announces only, a source address of this list that the
+    /// kernel selects for the switch.
+    pub allowed_sources: Vec<IpAddr>,
+    /// Close the connection when sent data is not acknowledged for this long.
+    pub user_timeout: Option<Duration>,
+}

@@ -1,0 +1,560 @@
+//! The loop of the rack thread.
+
+use super::connections::{Connections, Stage};
+use super::handle::Command;
+use super::log::{self, Complaints};
+use crate::config::RackConfig;
+use crate::rack::{Action, Rack, SessionId};
+use crate::status::RackStatus;
+use bgp::{Event, Input};
+use mio::{Events, Interest, Poll, Token, Waker};
+use net::{Listener, TcpOptions, adopt, connect, finish_connect};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, watch};
+
+const WAKER: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
+/// Listeners have the tokens from 1 on; there are never as many as this.
+const FIRST_CONNECTION: usize = 1000;
+
+/// Octets asked of a session at a time: enough to fill a socket buffer, little enough for a KEEPALIVE to pass.
+const TRANSMIT_BUDGET: usize = 64 * 1024;
+/// Writes and reads of one connection before the others get their turn.
+const TURNS: usize = 16;
+/// Commands taken before the sockets get their turn.
+const COMMAND_TURNS: usize = 16;
+/// How often a listener that could not be bound is tried again.
+const LISTEN_RETRY: Duration = Duration::from_secs(3);
+
+/// Everything the rack thread owns.
+pub(super) struct Driver {
+    poll: Poll,
+    commands: mpsc::Receiver<Command>,
+    status: watch::Sender<RackStatus>,
+    rack: Rack,
+    connections: Connections,
+    listeners: Vec<Listening>,
+    listen_retry_at: Option<Instant>,
+    complaints: Complaints,
+    actions: Vec<Action>,
+    scratch: Vec<u8>,
+    state_changed: bool,
+    stopping: bool,
+}
+
+struct Listening {
+    address: SocketAddr,
+    listener: Option<Listener>,
+    /// The kernel had no descriptor to give: connections still wait.
+    starved: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        config: RackConfig,
+        commands: mpsc::Receiver<Command>,
+    ) -> std::io::Result<(Self, Waker, watch::Receiver<RackStatus>)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let now = Instant::now();
+        let listeners = config
+            .listen
+            .addresses
+            .iter()
+            .map(|address| Listening {
+                address: *address,
+                listener: None,
+                starved: false,
+            })
+            .collect();
+        let rack = Rack::new(config, fastrand::u64(..), now);
+        let (status, watch) = watch::channel(rack.status(now));
+        let driver = Self {
+            poll,
+            commands,
+            status,
+            rack,
+            connections: Connections::default(),
+            listeners,
+            listen_retry_at: Some(now),
+            complaints: Complaints::default(),
+            actions: Vec::new(),
+            scratch: vec![0; 64 * 1024],
+            state_changed: true,
+            stopping: false,
+        };
+        Ok((driver, waker, watch))
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        let mut busy = false;
+        loop {
+            let timeout = if busy {
+                Some(Duration::ZERO)
+            } else {
+                self.timeout()
+            };
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the event queue of the rack thread failed");
+                return;
+            }
+            for event in &events {
+                self.note_readiness(event);
+            }
+            busy = self.take_commands();
+            let now = Instant::now();
+            self.listen(now);
+            self.connections.expire(self.poll.registry(), now);
+            self.rack.handle_timeout(now);
+            self.act(now);
+            busy |= self.turn_connections(now);
+            self.publish(now);
+            if self.stopping && self.connections.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let next = [
+            self.rack.poll_timeout(),
+            self.connections.poll_timeout(),
+            self.listen_retry_at,
+        ];
+        let now = Instant::now();
+        next.into_iter()
+            .flatten()
+            .min()
+            .map(|at| round_up(at.saturating_duration_since(now)))
+    }
+
+    fn note_readiness(&mut self, event: &mio::event::Event) {
+        let Token(token) = event.token();
+        if token < FIRST_CONNECTION {
+            if token >= FIRST_LISTENER {
+                self.accept(token - FIRST_LISTENER);
+            }
+            return;
+        }
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+            connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        }
+    }
+
+    /// Returns whether there may be more.
+    fn take_commands(&mut self) -> bool {
+        for _ in 0..COMMAND_TURNS {
+            match self.commands.try_recv() {
+                Ok(command) => self.command(command),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => {
+                    self.stop("the agent has ended");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Routes(changes) => self.rack.apply(&changes),
+            Command::Complete => {
+                self.rack.set_complete();
+                self.state_changed = true;
+            }
+            Command::Path(peer, path) => {
+                self.rack.set_path(peer, &path, now);
+                self.state_changed = true;
+            }
+            // A receiver that has gone away does not need the answer.
+            Command::Status(reply) => drop(reply.send(self.rack.status(now))),
+            Command::Route(prefix, reply) => drop(reply.send(self.rack.route(&prefix))),
+            Command::Stop(text) => self.stop(&text),
+        }
+    }
+
+    fn stop(&mut self, text: &str) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        self.state_changed = true;
+        self.listeners.clear();
+        self.rack.stop(text, Instant::now());
+    }
+
+    /// Binds what is not bound yet.
+    fn listen(&mut self, now: Instant) {
+        if self.listen_retry_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.listen_retry_at = None;
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].starved {
+                self.accept(index);
+            }
+            if self.listeners[index].listener.is_some() {
+                continue;
+            }
+            let address = self.listeners[index].address;
+            match self.bind(address, index) {
+                Ok(listener) => {
+                    tracing::info!(%address, "listening for switches");
+                    self.listeners[index].listener = Some(listener);
+                }
+                Err(error) => {
+                    let id = SessionId(usize::MAX - index);
+                    if self.complaints.is_news(id, &error, now) {
+                        tracing::warn!(%error, "not listening; sessions are still dialled");
+                    }
+                    self.listen_retry_at = Some(now + LISTEN_RETRY);
+                }
+            }
+        }
+    }
+
+    fn bind(&self, address: SocketAddr, index: usize) -> Result<Listener, String> {
+        let mut listener = Listener::bind(address, None).map_err(|error| error.to_string())?;
+        for neighbor in self
+            .rack
+            .neighbors()
+            .filter(|neighbor| neighbor.address.is_ipv4() == address.is_ipv4())
+        {
+            if let Some(key) = &neighbor.password {
+                listener
+                    .set_md5(neighbor.address, Some(key))
+                    .map_err(|error| error.to_string())?;
+            }
+        }
+        self.poll
+            .registry()
+            .register(&mut listener, Token(FIRST_LISTENER + index), Interest::READABLE)
+            .map_err(|error| error.to_string())?;
+        Ok(listener)
+    }
+
+    fn accept(&mut self, index: usize) {
+        let now = Instant::now();
+        loop {
+            let Some(Listening {
+                listener: Some(listener),
+                ..
+            }) = self.listeners.get(index)
+            else {
+                return;
+            };
+            let accepted = listener.accept();
+            if let Some(listening) = self.listeners.get_mut(index) {
+                listening.starved = accepted.is_err();
+            }
+            match accepted {
+                Ok(Some((stream, remote))) => self.accepted(stream, remote, now),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    self.listen_retry_at = Some(now + Duration::from_secs(1));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, stream: mio::net::TcpStream, remote: SocketAddr, now: Instant) {
+        let Some(session) = self.rack.session_of(remote.ip()) else {
+            tracing::debug!(%remote, "refused a connection from an address that is no neighbour");
+            return;
+        };
+        let Some(options) = self.rack.tcp_options(session) else {
+            return;
+        };
+        if let Err(error) = adopt(&stream, &options) {
+            tracing::warn!(%remote, %error, "refused a connection");
+            return;
+        }
+        let Ok(local) = stream.local_addr() else { return };
+        let registry = self.poll.registry();
+        let Ok(token) =
+            self.connections
+                .add(registry, FIRST_CONNECTION, session, stream, remote, Stage::Open)
+        else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(token).map(|connection| connection.id) else {
+            return;
+        };
+        self.rack.handle(
+            session,
+            Input::Accepted {
+                connection,
+                local,
+                remote,
+            },
+            now,
+        );
+    }
+
+    /// Does what the rack asks for.
+    fn act(&mut self, now: Instant) {
+        let mut actions = std::mem::take(&mut self.actions);
+        loop {
+            self.rack.poll_actions(&mut actions);
+            if actions.is_empty() {
+                break;
+            }
+            for action in actions.drain(..) {
+                self.perform(action, now);
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn perform(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::Dial {
+                session,
+                peer,
+                options,
+            } => self.dial(session, peer, &options, now),
+            Action::Peer { session, event } => self.peer_event(session, event, now),
+            Action::Blocked { session, reason } => {
+                self.state_changed = true;
+                let Some(neighbor) = self.rack.neighbor(session) else {
+                    return;
+                };
+                let (plane, peer) = (neighbor.plane, neighbor.address);
+                match reason {
+                    Some(reason) => tracing::warn!(%plane, %peer, reason, "session held back"),
+                    None => tracing::info!(%plane, %peer, "session no longer held back"),
+                }
+            }
+            Action::NextHops { session, next_hops } => {
+                self.state_changed = true;
+                let Some(neighbor) = self.rack.neighbor(session) else {
+                    return;
+                };
+                let show =
+                    |hop: Option<wire::NextHop>| hop.map(|hop| hop.addr().to_string()).unwrap_or_default();
+                tracing::info!(
+                    plane = %neighbor.plane, peer = %neighbor.address,
+                    v4 = show(next_hops.v4), v6 = show(next_hops.v6), "next hop"
+                );
+            }
+        }
+    }
+
+    fn peer_event(&mut self, session: SessionId, event: Event, now: Instant) {
+        if let Some(neighbor) = self.rack.neighbor(session) {
+            log::event(&mut self.complaints, session, neighbor, &event, now);
+        }
+        match event {
+            Event::CancelDial => {
+                if let Some(token) = self.connections.find_dialing(session) {
+                    self.connections.remove(self.poll.registry(), token);
+                }
+            }
+            Event::Close { connection, last } => {
+                if let Some(token) = self.connections.find(session, connection) {
+                    self.connections.close(self.poll.registry(), token, &last, now);
+                }
+            }
+            Event::Established { .. } | Event::Down(_) | Event::OpenFailed(_) | Event::EndOfRib(_) => {
+                self.state_changed = true;
+            }
+            Event::Dial | Event::RefreshRequested(_) | Event::MalformedUpdate(_) | Event::PrefixLimit => {}
+        }
+    }
+
+    fn dial(&mut self, session: SessionId, peer: SocketAddr, options: &TcpOptions, now: Instant) {
+        let started = connect(peer, options)
+            .map_err(|error| error.to_string())
+            .and_then(|stream| {
+                let registry = self.poll.registry();
+                self.connections
+                    .add(
+                        registry,
+                        FIRST_CONNECTION,
+                        session,
+                        stream,
+                        peer,
+                        Stage::Connecting,
+                    )
+                    .map_err(|error| error.to_string())
+            });
+        if let Err(error) = started {
+            self.connect_failed(session, &error, now);
+        }
+    }
+
+    fn connect_failed(&mut self, session: SessionId, error: &str, now: Instant) {
+        if let Some(neighbor) = self.rack.neighbor(session)
+            && self.complaints.is_news(session, error, now)
+        {
+            tracing::warn!(plane = %neighbor.plane, peer = %neighbor.address, error, "cannot connect; trying again");
+        }
+        self.rack.handle(session, Input::ConnectFailed, now);
+    }
+
+    /// Gives each connection some turns of reading and writing. Returns whether any could use more.
+    fn turn_connections(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        for token in self.connections.tokens() {
+            busy |= self.turn(token, now);
+            self.act(now);
+        }
+        busy
+    }
+
+    fn turn(&mut self, token: usize, now: Instant) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return false;
+        };
+        match connection.stage {
+            Stage::Connecting => {
+                if !connection.writable {
+                    return false;
+                }
+                if !self.finish_dial(token, now) {
+                    return false;
+                }
+            }
+            Stage::Closing(_) => {
+                let written = connection.flush();
+                if written.pending == 0 || written.error.is_some() {
+                    self.connections.remove(self.poll.registry(), token);
+                }
+                return false;
+            }
+            Stage::Open => {}
+        }
+        let more_to_read = self.read(token, now);
+        // What was read may ask for an answer, or may have ended the connection.
+        self.act(now);
+        let more_to_write = self.write(token, now);
+        more_to_read || more_to_write
+    }
+
+    /// Returns whether the connection is in use now.
+    fn finish_dial(&mut self, token: usize, now: Instant) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return false;
+        };
+        let (session, id, remote) = (connection.session, connection.id, connection.remote);
+        let local = match finish_connect(&connection.stream) {
+            Ok(false) => {
+                connection.writable = false;
+                return false;
+            }
+            Ok(true) => connection.stream.local_addr(),
+            Err(error) => Err(error),
+        };
+        match local {
+            Ok(local) => {
+                connection.stage = Stage::Open;
+                connection.readable = true;
+                self.rack.handle(
+                    session,
+                    Input::Connected {
+                        connection: id,
+                        local,
+                        remote,
+                    },
+                    now,
+                );
+                self.act(now);
+                true
+            }
+            Err(error) => {
+                self.connections.remove(self.poll.registry(), token);
+                self.connect_failed(session, &error.to_string(), now);
+                false
+            }
+        }
+    }
+
+    /// Returns whether there may be more to read.
+    fn read(&mut self, token: usize, now: Instant) -> bool {
+        for _ in 0..TURNS {
+            let Some(connection) = self.connections.get_mut(token) else {
+                return false;
+            };
+            if connection.stage != Stage::Open || !connection.readable {
+                return false;
+            }
+            let (session, id) = (connection.session, connection.id);
+            let reason = match connection.read(&mut self.scratch) {
+                Ok(None) => return false,
+                Ok(Some(0)) => "closed by the peer".to_owned(),
+                Ok(Some(count)) => {
+                    let data = &self.scratch[..count];
+                    self.rack
+                        .handle(session, Input::Received { connection: id, data }, now);
+                    self.act(now);
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            self.lost(token, reason, now);
+            return false;
+        }
+        true
+    }
+
+    /// Returns whether there is more to write that the kernel would take.
+    fn write(&mut self, token: usize, now: Instant) -> bool {
+        for _ in 0..TURNS {
+            let Some(connection) = self.connections.get_mut(token) else {
+                return false;
+            };
+            if connection.stage != Stage::Open || !connection.writable {
+                return false;
+            }
+            let (session, id) = (connection.session, connection.id);
+            if connection.pending() == 0
+                && !self
+                    .rack
+                    .poll_transmit(session, id, TRANSMIT_BUDGET, connection.buffer())
+            {
+                return false;
+            }
+            let written = connection.flush();
+            self.rack
+                .written(session, id, written.pending, written.progress, now);
+            if let Some(error) = written.error {
+                self.lost(token, error.to_string(), now);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn lost(&mut self, token: usize, reason: String, now: Instant) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let (session, connection) = (connection.session, connection.id);
+        self.connections.remove(self.poll.registry(), token);
+        self.rack
+            .handle(session, Input::Closed { connection, reason }, now);
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if std::mem::take(&mut self.state_changed) {
+            let status = self.rack.status(now);
+            self.status.send_replace(status);
+        }
+    }
+}
+
+/// The poll waits in whole milliseconds and would wake a little early, to find nothing due.
+fn round_up(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,133 @@
+use super::driver::Driver;
+use crate::config::RackConfig;
+use crate::rack::RouteChange;
+use crate::status::{RackStatus, RouteStatus};
+use mio::Waker;
+use net::netlink::{PathToPeer, PathWatch};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+use wire::Prefix;
+
+/// Commands that wait for the rack thread. Each carries at most a batch of changes, so this bounds the memory;
+/// a sender that is faster waits.
+const COMMANDS: usize = 64;
+
+/// What the rack thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    Routes(Vec<RouteChange>),
+    Complete,
+    Path(IpAddr, PathToPeer),
+    Status(oneshot::Sender<RackStatus>),
+    Route(Prefix, oneshot::Sender<Vec<RouteStatus>>),
+    Stop(String),
+}
+
+/// Talks to the rack thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RackHandle {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<Waker>,
+    status: watch::Receiver<RackStatus>,
+}
+
+/// The rack thread itself.
+#[derive(Debug)]
+pub struct RackThread(JoinHandle<()>);
+
+/// The rack thread could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the rack thread while {attempt}: {source}")]
+pub struct SpawnError {
+    attempt: &'static str,
+    source: std::io::Error,
+}
+
+/// Starts the rack thread and the observation of the ways to the switches. Must be called inside a tokio runtime,
+/// which runs the observation; the sessions themselves do not depend on it.
+///
+/// # Errors
+/// The operating system has no event queue or thread to give.
+pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError> {
+    let at = |attempt| move |source| SpawnError { attempt, source };
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let mut peers: Vec<IpAddr> = config.neighbors.iter().map(|neighbor| neighbor.address).collect();
+    peers.sort_unstable();
+    peers.dedup();
+    let (driver, waker, status) = Driver::new(config, commands).map_err(at("opening its event queue"))?;
+    let thread = std::thread::Builder::new()
+        .name("rack".to_owned())
+        .spawn(move || driver.run())
+        .map_err(at("creating the thread"))?;
+    let handle = RackHandle {
+        commands: sender,
+        waker: Arc::new(waker),
+        status,
+    };
+
+    let (mut paths, _) = PathWatch::spawn(peers);
+    let observer = handle.clone();
+    tokio::spawn(async move {
+        while let Some((peer, path)) = paths.recv().await {
+            if !observer.send(Command::Path(peer, path)).await {
+                return;
+            }
+        }
+    });
+    Ok((handle, RackThread(thread)))
+}
+
+impl RackHandle {
+    /// Applies changes of the desired set; waits while the rack thread is busy. Keep a batch at a few thousand.
+    pub async fn apply(&self, changes: Vec<RouteChange>) {
+        self.send(Command::Routes(changes)).await;
+    }
+
+    /// Says that the desired set is complete for the first time.
+    pub async fn set_complete(&self) {
+        self.send(Command::Complete).await;
+    }
+
+    /// The rack at this moment, with counters; `None` if the thread has ended.
+    pub async fn status(&self) -> Option<RackStatus> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Status(reply)).await;
+        answer.await.ok()
+    }
+
+    /// The rack after its last change of state. Counters in it are of that moment.
+    pub fn watch(&self) -> watch::Receiver<RackStatus> {
+        self.status.clone()
+    }
+
+    /// How far a prefix has come on each session.
+    pub async fn route(&self, prefix: Prefix) -> Vec<RouteStatus> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Route(prefix, reply)).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// Closes all sessions with Cease/Administrative Shutdown and this text, then ends the thread.
+    pub async fn stop(&self, text: &str) {
+        self.send(Command::Stop(text.to_owned())).await;
+    }
+
+    async fn send(&self, command: Command) -> bool {
+        let sent = self.commands.send(command).await.is_ok();
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake the rack thread");
+        }
+        sent
+    }
+}
+
+impl RackThread {
+    /// Waits until the thread has ended, which it does after [`RackHandle::stop`] or when all handles are gone.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the rack thread has panicked");
+        }
+    }
+}

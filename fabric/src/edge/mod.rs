@@ -1,0 +1,8 @@
+//! The rack on its own thread: sockets in, sockets out.
+
+mod connections;
+mod driver;
+mod handle;
+mod log;
+
+pub use handle::{RackHandle, RackThread, SpawnError, spawn};

@@ -1,0 +1,487 @@
+//! The rack without its sockets.
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::{NeighborConfig, PlaneId, RackConfig};
+use crate::next_hop::{NextHops, next_hops};
+use crate::status::{FamilyStatus, Gate, PairState, PlaneStatus, RackStatus, RouteStatus, SessionStatus};
+use bgp::{
+    ClassId, ConnectionId, Event, ExportAttributes, Input, Peer, PeerConfig, Stage, State, StopReason,
+};
+use net::TcpOptions;
+use net::netlink::PathToPeer;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+use wire::{Family, Prefix};
+
+/// A session's number: its place in [`RackConfig::neighbors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub usize);
+
+/// One change of the desired set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteChange {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Whether it is to be announced from now on.
+    pub announced: bool,
+}
+
+/// What the driver must do for a session, or may want to log.
+#[derive(Debug)]
+pub enum Action {
+    /// Connect to the switch.
+    Dial {
+        /// The session.
+        session: SessionId,
+        /// The switch.
+        peer: SocketAddr,
+        /// How.
+        options: TcpOptions,
+    },
+    /// Anything else that the peer asks for or reports.
+    Peer {
+        /// The session.
+        session: SessionId,
+        /// What.
+        event: Event,
+    },
+    /// The session cannot be tried, for a reason given; or (`None`) it can be again.
+    Blocked {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The next hops announced on the session have changed.
+    NextHops {
+        /// The session.
+        session: SessionId,
+        /// Now.
+        next_hops: NextHops,
+    },
+}
+
+/// All planes of a node. Sans-IO: see [`bgp::Peer`] for the shape.
+#[derive(Debug)]
+pub struct Rack {
+    config: RackConfig,
+    sessions: Vec<Session>,
+    complete: bool,
+    stopped: bool,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+struct Session {
+    neighbor: NeighborConfig,
+    peer: Peer,
+    path: Option<PathToPeer>,
+    next_hops: NextHops,
+    blocked: Option<String>,
+}
+
+impl Rack {
+    /// A rack whose sessions start at once, gates closed until [`Self::set_complete`]. `seed` makes its jitter
+    /// reproducible.
+    pub fn new(config: RackConfig, seed: u64, now: Instant) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let sessions = config
+            .neighbors
+            .iter()
+            .map(|neighbor| Session {
+                neighbor: neighbor.clone(),
+                peer: Peer::new(peer_config(&config, neighbor), rng.u64(..)),
+                path: None,
+                next_hops: NextHops::default(),
+                blocked: None,
+            })
+            .collect();
+        let mut rack = Self {
+            config,
+            sessions,
+            complete: false,
+            stopped: false,
+            actions: Vec::new(),
+        };
+        for index in 0..rack.sessions.len() {
+            rack.admit(index, now);
+        }
+        rack
+    }
+
+    /// Takes changes of the desired set; every session whose families include the prefix gets its own delta.
+    pub fn apply(&mut self, changes: &[RouteChange]) {
+        for session in &mut self.sessions {
+            let families = session.peer.config().families;
+            let adj_out = session.peer.adj_out_mut();
+            for change in changes
+                .iter()
+                .filter(|change| families.contains(change.prefix.family()))
+            {
+                adj_out.set(change.prefix, change.announced.then_some(ClassId::DEFAULT));
+            }
+        }
+    }
+
+    /// The desired set is complete for the first time: the gates open, and End-of-RIB may follow.
+    pub fn set_complete(&mut self) {
+        self.complete = true;
+        for session in &mut self.sessions {
+            session.peer.adj_out_mut().set_complete();
+            session.peer.adj_out_mut().set_open(true);
+        }
+    }
+
+    /// The kernel's way to a switch has changed: next hops follow, sessions stay.
+    pub fn set_path(&mut self, peer: IpAddr, path: &PathToPeer, now: Instant) {
+        for index in 0..self.sessions.len() {
+            if self.sessions[index].neighbor.address == peer {
+                self.sessions[index].path = Some(path.clone());
+                self.admit(index, now);
+            }
+        }
+        self.derive_next_hops();
+    }
+
+    /// Passes what happened to a session on to its peer.
+    pub fn handle(&mut self, session: SessionId, input: Input<'_>, now: Instant) {
+        if let Some(found) = self.sessions.get_mut(session.0) {
+            found.peer.handle(input, now);
+        }
+    }
+
+    /// Acts on all timers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for session in &mut self.sessions {
+            session.peer.handle_timeout(now);
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.sessions
+            .iter()
+            .filter_map(|session| session.peer.poll_timeout())
+            .min()
+    }
+
+    /// Moves everything there is to do to `actions`. May change after every call but the getters.
+    pub fn poll_actions(&mut self, actions: &mut Vec<Action>) {
+        let mut came_up = false;
+        for (index, session) in self.sessions.iter_mut().enumerate() {
+            let id = SessionId(index);
+            while let Some(event) = session.peer.poll_event() {
+                came_up |= matches!(event, Event::Established { .. });
+                actions.push(if event == Event::Dial {
+                    Action::Dial {
+                        session: id,
+                        peer: SocketAddr::new(session.neighbor.address, session.neighbor.port),
+                        options: session.tcp_options(),
+                    }
+                } else {
+                    Action::Peer { session: id, event }
+                });
+            }
+        }
+        if came_up {
+            self.derive_next_hops();
+        }
+        actions.append(&mut self.actions);
+    }
+
+    /// See [`Peer::poll_transmit`].
+    pub fn poll_transmit(
+        &mut self,
+        id: SessionId,
+        connection: ConnectionId,
+        budget: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.sessions
+            .get_mut(id.0)
+            .is_some_and(|session| session.peer.poll_transmit(connection, budget, out))
+    }
+
+    /// See [`Peer::written`].
+    pub fn written(
+        &mut self,
+        id: SessionId,
+        connection: ConnectionId,
+        pending: usize,
+        progress: bool,
+        now: Instant,
+    ) {
+        if let Some(session) = self.sessions.get_mut(id.0) {
+            session.peer.written(connection, pending, progress, now);
+        }
+    }
+
+    /// The session of a switch's address.
+    pub fn session_of(&self, peer: IpAddr) -> Option<SessionId> {
+        self.sessions
+            .iter()
+            .position(|session| session.neighbor.address == peer)
+            .map(SessionId)
+    }
+
+    /// How a session's neighbour is configured.
+    pub fn neighbor(&self, session: SessionId) -> Option<&NeighborConfig> {
+        self.sessions.get(session.0).map(|session| &session.neighbor)
+    }
+
+    /// All neighbours.
+    pub fn neighbors(&self) -> impl Iterator<Item = &NeighborConfig> {
+        self.sessions.iter().map(|session| &session.neighbor)
+    }
+
+    /// How connections of this session are to be set up.
+    pub fn tcp_options(&self, session: SessionId) -> Option<TcpOptions> {
+        self.sessions.get(session.0).map(Session::tcp_options)
+    }
+
+    /// Ends all sessions with Cease/Administrative Shutdown and the text (RFC 9003).
+    pub fn stop(&mut self, text: &str, now: Instant) {
+        self.stopped = true;
+        for session in &mut self.sessions {
+            session
+                .peer
+                .handle(Input::Stop(StopReason::Shutdown(text.to_owned())), now);
+        }
+    }
+
+    /// The rack at this moment.
+    pub fn status(&self, now: Instant) -> RackStatus {
+        let mut planes: Vec<PlaneStatus> = Vec::new();
+        let mut ids: Vec<PlaneId> = self
+            .sessions
+            .iter()
+            .map(|session| session.neighbor.plane)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let of_plane = || {
+                self.sessions
+                    .iter()
+                    .filter(move |session| session.neighbor.plane == id)
+            };
+            let blocked = of_plane().all(|session| session.blocked.is_some());
+            planes.push(PlaneStatus {
+                name: id.to_string(),
+                gate: match (self.complete, blocked || self.stopped) {
+                    (_, true) => Gate::Closed,
+                    (false, false) => Gate::Warming,
+                    (true, false) => Gate::Open,
+                },
+                usable: of_plane().any(|session| session.peer.state() == State::Established),
+                sessions: of_plane().map(|session| session.status(now)).collect(),
+            });
+        }
+        let usable = planes.iter().filter(|plane| plane.usable).count();
+        let pair = match usable {
+            0 => PairState::Isolated,
+            _ if usable == planes.len() => PairState::Both,
+            _ => PairState::Degraded,
+        };
+        RackStatus {
+            local_as: self.config.local_as,
+            router_id: self.config.router_id,
+            pair,
+            complete: self.complete,
+            planes,
+        }
+    }
+
+    /// How far a prefix has come on each session that may carry it.
+    pub fn route(&self, prefix: &Prefix) -> Vec<RouteStatus> {
+        let family = prefix.family();
+        self.sessions
+            .iter()
+            .filter_map(|session| {
+                let stage = session.peer.adj_out().stage(prefix)?;
+                Some(RouteStatus {
+                    plane: session.neighbor.plane.to_string(),
+                    neighbor: session.neighbor.address,
+                    stage: match stage {
+                        Stage::Desired => "desired",
+                        Stage::Sent => "sent",
+                        Stage::Withdrawing => "withdrawing",
+                    },
+                    next_hop: session.next_hop(family),
+                })
+            })
+            .collect()
+    }
+
+    /// Starts a session, or stops it where the allowed source addresses forbid it.
+    fn admit(&mut self, index: usize, now: Instant) {
+        let stopped = self.stopped;
+        let session = &mut self.sessions[index];
+        let blocked = session.forbidden();
+        let id = SessionId(index);
+        if blocked != session.blocked {
+            session.blocked.clone_from(&blocked);
+            self.actions.push(Action::Blocked {
+                session: id,
+                reason: blocked.clone(),
+            });
+        }
+        match blocked {
+            None if !stopped => session.peer.handle(Input::Start, now),
+            None => {}
+            Some(reason) => session
+                .peer
+                .handle(Input::Stop(StopReason::Shutdown(reason)), now),
+        }
+    }
+
+    fn derive_next_hops(&mut self) {
+        for index in 0..self.sessions.len() {
+            let Some(own) = self.sessions[index].own_address() else {
+                continue;
+            };
+            let others = self.addresses_of_other_family(index);
+            let next_hops = next_hops(own, &others, &self.config.node_ips);
+            let session = &mut self.sessions[index];
+            if session.next_hops == next_hops {
+                continue;
+            }
+            session.next_hops = next_hops;
+            let attributes = ExportAttributes {
+                next_hop_v4: next_hops.v4,
+                next_hop_v6: next_hops.v6,
+                ..ExportAttributes::default()
+            };
+            // Two next hops and nothing else always fit a message.
+            if session
+                .peer
+                .adj_out_mut()
+                .define(ClassId::DEFAULT, attributes)
+                .is_ok()
+            {
+                self.actions.push(Action::NextHops {
+                    session: SessionId(index),
+                    next_hops,
+                });
+            }
+        }
+    }
+
+    /// Our addresses of the other family on the plane of a session: those of its sister session first.
+    fn addresses_of_other_family(&self, index: usize) -> Vec<IpAddr> {
+        let session = &self.sessions[index];
+        let of_other_family = |addr: &IpAddr| addr.is_ipv4() != session.neighbor.address.is_ipv4();
+        let sisters = self
+            .sessions
+            .iter()
+            .filter(|sister| sister.neighbor.plane == session.neighbor.plane);
+        let on_interface = session
+            .path
+            .iter()
+            .flat_map(|path| path.if_addresses.iter().copied());
+        sisters
+            .filter_map(Session::own_address)
+            .chain(on_interface)
+            .filter(of_other_family)
+            .collect()
+    }
+}
+
+impl Session {
+    /// Our address towards the switch: what the kernel would use now, else that of the session.
+    fn own_address(&self) -> Option<IpAddr> {
+        let by_route = self.path.as_ref().and_then(|path| path.source);
+        by_route.or_else(|| self.peer.addresses().map(|(local, _)| local.ip()))
+    }
+
+    /// Why the allowed source addresses forbid the session.
+    fn forbidden(&self) -> Option<String> {
+        let allowed = &self.neighbor.allowed_sources;
+        if allowed.is_empty() {
+            return None;
+        }
+        let neighbor = self.neighbor.address;
+        match self.path.as_ref().map(|path| path.source) {
+            None => Some(format!("the route to {neighbor} is not known yet")),
+            Some(None) => Some(format!(
+                "route lookup for BGP neighbor {neighbor} returned no source address"
+            )),
+            Some(Some(source)) if allowed.contains(&source) => None,
+            Some(Some(source)) => Some(format!(
+                "selected local address {source} for BGP neighbor {neighbor} is not in allowed source address list \
+                 {allowed:?}; the session waits until route lookup selects an allowed source address"
+            )),
+        }
+    }
+
+    fn tcp_options(&self) -> TcpOptions {
+        let pinned = !self.neighbor.allowed_sources.is_empty();
+        TcpOptions {
+            source: self.path.as_ref().and_then(|path| path.source).filter(|_| pinned),
+            ttl: self.neighbor.ttl,
+            md5: self.neighbor.password.clone(),
+            user_timeout: self.neighbor.user_timeout,
+            ..TcpOptions::default()
+        }
+    }
+
+    fn next_hop(&self, family: Family) -> Option<IpAddr> {
+        let hop = match family {
+            Family::Ipv4Unicast => self.next_hops.v4,
+            Family::Ipv6Unicast => self.next_hops.v6,
+        };
+        hop.map(|hop| hop.addr())
+    }
+
+    fn status(&self, now: Instant) -> SessionStatus {
+        let counters = self.peer.counters();
+        let negotiated = self.peer.negotiated();
+        let families = self.peer.config().families;
+        SessionStatus {
+            neighbor: self.neighbor.address,
+            remote_as: self.neighbor.remote_as,
+            remote_id: negotiated.map(|negotiated| negotiated.remote_id),
+            state: format!("{:?}", self.peer.state()),
+            uptime_seconds: self
+                .peer
+                .established_at()
+                .map(|since| now.saturating_duration_since(since).as_secs()),
+            hold_time: negotiated.map(|negotiated| negotiated.hold_time),
+            local_address: self.peer.addresses().map(|(local, _)| local.ip()),
+            interface: self.path.as_ref().and_then(|path| path.interface.clone()),
+            blocked: self.blocked.clone(),
+            last_error: self.peer.last_down().map(|(_, reason)| reason.to_string()),
+            established_count: counters.established,
+            messages_sent: counters.sent[0],
+            messages_received: counters.received[0],
+            families: families
+                .iter()
+                .map(|family| FamilyStatus {
+                    family: family.to_string(),
+                    next_hop: self.next_hop(family),
+                    desired: self.peer.adj_out().desired_len(family),
+                    sent: self.peer.adj_out().sent_len(family),
+                    received: self.peer.adj_in().len_of(family),
+                    end_of_rib: self.peer.adj_out().end_of_rib_sent(family),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn peer_config(config: &RackConfig, neighbor: &NeighborConfig) -> PeerConfig {
+    PeerConfig {
+        hold_time: neighbor.hold_time,
+        passive: neighbor.passive,
+        extended_next_hop: neighbor.extended_next_hop,
+        host_name: config.host_name.clone(),
+        ..PeerConfig::new(
+            config.local_as,
+            config.router_id,
+            neighbor.remote_as,
+            neighbor.families,
+        )
+    }
+}

@@ -1,0 +1,220 @@
+use super::*;
+use crate::config::{ListenConfig, NodeIps};
+use net::Ttl;
+use std::time::Duration;
+use wire::FamilySet;
+
+fn neighbor(plane: usize, address: &str) -> NeighborConfig {
+    let address: IpAddr = address.parse().unwrap();
+    let family = if address.is_ipv4() {
+        Family::Ipv4Unicast
+    } else {
+        Family::Ipv6Unicast
+    };
+    NeighborConfig {
+        plane: PlaneId(plane),
+        address,
+        port: 179,
+        remote_as: 65030,
+        hold_time: 9,
+        passive: false,
+        ttl: Ttl::Direct,
+        password: None,
+        families: FamilySet::only(family),
+        extended_next_hop: false,
+        allowed_sources: Vec::new(),
+        user_timeout: None,
+    }
+}
+
+fn rack(neighbors: Vec<NeighborConfig>) -> (Rack, Instant) {
+    let now = Instant::now();
+    let config = RackConfig {
+        local_as: 65000,
+        router_id: "10.0.0.1".parse().unwrap(),
+        host_name: None,
+        neighbors,
+        listen: ListenConfig::default(),
+        node_ips: NodeIps::default(),
+    };
+    (Rack::new(config, 1, now), now)
+}
+
+fn path(source: &str, interface: &str) -> PathToPeer {
+    PathToPeer {
+        source: Some(source.parse().unwrap()),
+        interface: Some(interface.to_owned()),
+        if_index: 7,
+        on_link: true,
+        if_addresses: vec![source.parse().unwrap()],
+        up: true,
+    }
+}
+
+fn next_hops_of(rack: &mut Rack) -> Vec<(usize, Option<String>, Option<String>)> {
+    let mut actions = Vec::new();
+    rack.poll_actions(&mut actions);
+    let show = |hop: Option<wire::NextHop>| hop.map(|hop| hop.addr().to_string());
+    actions
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::NextHops { session, next_hops } => {
+                Some((session.0, show(next_hops.v4), show(next_hops.v6)))
+            }
+            Action::Dial { .. } | Action::Peer { .. } | Action::Blocked { .. } => None,
+        })
+        .collect()
+}
+
+#[test]
+fn each_switch_gets_the_next_hop_of_its_own_link() {
+    let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1"), neighbor(1, "10.1.2.1")]);
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    rack.set_path("10.1.2.1".parse().unwrap(), &path("10.1.2.2", "eth2"), now);
+    assert_eq!(
+        next_hops_of(&mut rack),
+        [
+            (0, Some("10.1.1.2".to_owned()), None),
+            (1, Some("10.1.2.2".to_owned()), None)
+        ]
+    );
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    assert_eq!(next_hops_of(&mut rack), [], "nothing has changed");
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.9", "eth1"), now);
+    assert_eq!(next_hops_of(&mut rack), [(0, Some("10.1.1.9".to_owned()), None)]);
+}
+
+#[test]
+fn a_route_without_a_source_leaves_the_last_next_hop() {
+    let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1")]);
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    next_hops_of(&mut rack);
+    rack.set_path("10.1.1.1".parse().unwrap(), &PathToPeer::default(), now);
+    assert_eq!(next_hops_of(&mut rack), []);
+    assert_eq!(
+        rack.status(now).planes[0].sessions[0].families[0].next_hop,
+        Some("10.1.1.2".parse().unwrap())
+    );
+}
+
+#[test]
+fn ipv6_prefixes_over_an_ipv4_session_use_the_address_of_the_sister_session() {
+    let mut v4 = neighbor(0, "10.1.1.1");
+    v4.families = FamilySet::ALL;
+    v4.extended_next_hop = true;
+    let mut v6 = neighbor(0, "2001:db8:1::1");
+    v6.families = FamilySet::ALL;
+    v6.extended_next_hop = true;
+    let other_plane = neighbor(1, "2001:db8:2::1");
+    let (mut rack, now) = rack(vec![v4, v6, other_plane]);
+    rack.set_path(
+        "2001:db8:2::1".parse().unwrap(),
+        &path("2001:db8:2::2", "eth2"),
+        now,
+    );
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    rack.set_path(
+        "2001:db8:1::1".parse().unwrap(),
+        &path("2001:db8:1::2", "eth1"),
+        now,
+    );
+    let last: Vec<_> = next_hops_of(&mut rack);
+    let of = |session: usize| {
+        last.iter()
+            .rev()
+            .find(|entry| entry.0 == session)
+            .cloned()
+            .unwrap()
+    };
+    let v6 = || Some("2001:db8:1::2".to_owned());
+    assert_eq!(of(0), (0, Some("10.1.1.2".to_owned()), v6()));
+    assert_eq!(of(1), (1, v6(), v6()));
+}
+
+#[test]
+fn the_nodes_address_replaces_the_pods_own() {
+    let node_ips = NodeIps {
+        pod_v4: Some("10.16.0.4".parse().unwrap()),
+        node_v4: Some("10.1.1.2".parse().unwrap()),
+        ..NodeIps::default()
+    };
+    let hops = next_hops("10.16.0.4".parse().unwrap(), &[], &node_ips);
+    assert_eq!(hops.v4.unwrap().addr().to_string(), "10.1.1.2");
+    let hops = next_hops("10.16.0.5".parse().unwrap(), &[], &node_ips);
+    assert_eq!(
+        hops.v4.unwrap().addr().to_string(),
+        "10.16.0.5",
+        "not our own address"
+    );
+}
+
+#[test]
+fn a_source_that_is_not_allowed_holds_its_session_back_and_only_that() {
+    let mut first = neighbor(0, "10.1.1.1");
+    first.allowed_sources = vec!["10.1.1.2".parse().unwrap()];
+    let (mut rack, now) = rack(vec![first, neighbor(1, "10.1.2.1")]);
+    let mut actions = Vec::new();
+    let mut dialed = |rack: &mut Rack| {
+        actions.clear();
+        rack.poll_actions(&mut actions);
+        let dials = actions.iter().filter_map(|action| match action {
+            Action::Dial { session, options, .. } => Some((session.0, options.source)),
+            Action::Peer { .. } | Action::Blocked { .. } | Action::NextHops { .. } => None,
+        });
+        dials.collect::<Vec<_>>()
+    };
+    assert_eq!(dialed(&mut rack), [(1, None)]);
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.77", "eth1"), now);
+    assert_eq!(dialed(&mut rack), []);
+    let status = rack.status(now);
+    assert_eq!(status.planes[0].gate, Gate::Closed);
+    let blocked = status.planes[0].sessions[0].blocked.clone().unwrap();
+    assert!(
+        blocked.contains("10.1.1.77 for BGP neighbor 10.1.1.1 is not in allowed source address list"),
+        "{blocked}"
+    );
+    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    assert_eq!(
+        dialed(&mut rack),
+        [(0, Some("10.1.1.2".parse().unwrap()))],
+        "bound to the allowed address"
+    );
+    assert_eq!(rack.status(now).planes[0].gate, Gate::Warming);
+}
+
+#[test]
+fn a_route_is_shown_on_the_sessions_of_its_family_only() {
+    let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1"), neighbor(0, "2001:db8:1::1")]);
+    let prefix: Prefix = "10.16.0.5".parse().unwrap();
+    rack.apply(&[RouteChange {
+        prefix,
+        announced: true,
+    }]);
+    assert_eq!(rack.route(&prefix).len(), 1);
+    assert_eq!(rack.route(&prefix)[0].stage, "desired");
+    assert_eq!(rack.status(now).pair, PairState::Isolated);
+    rack.apply(&[RouteChange {
+        prefix,
+        announced: false,
+    }]);
+    assert_eq!(rack.route(&prefix), []);
+}
+
+#[test]
+fn plane_names_are_letters() {
+    assert_eq!(PlaneId(0).to_string(), "a");
+    assert_eq!(PlaneId(1).to_string(), "b");
+    assert_eq!(PlaneId(26).to_string(), "p26");
+}
+
+#[test]
+fn a_stopped_rack_does_not_start_a_session_again() {
+    let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1")]);
+    rack.stop("maintenance", now);
+    rack.set_path(
+        "10.1.1.1".parse().unwrap(),
+        &path("10.1.1.2", "eth1"),
+        now + Duration::from_secs(1),
+    );
+    assert_eq!(rack.status(now).planes[0].sessions[0].state, "Idle");
+}

@@ -1,0 +1,178 @@
+//! Two racks that are each other's switch, over real sockets on the loopback interface.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop at that line"
+)]
+
+use fabric::{
+    ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackStatus, RouteChange, spawn,
+};
+use net::{Md5Key, Ttl};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+use wire::{Family, FamilySet, Prefix};
+
+const DIALER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 2);
+const LISTENER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+fn free_port() -> u16 {
+    TcpListener::bind((LISTENER, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConfig {
+    RackConfig {
+        local_as,
+        router_id: Ipv4Addr::from_bits(local_as),
+        host_name: Some("node".to_owned()),
+        neighbors: vec![NeighborConfig {
+            plane: PlaneId(0),
+            address,
+            port,
+            remote_as,
+            hold_time: 9,
+            passive: address == DIALER,
+            ttl: Ttl::System,
+            password: None,
+            families: FamilySet::only(Family::Ipv4Unicast),
+            extended_next_hop: false,
+            allowed_sources: Vec::new(),
+            user_timeout: None,
+        }],
+        listen: ListenConfig::default(),
+        // 127.0.0.1 is no valid next hop.
+        node_ips: NodeIps {
+            pod_v4: Some(Ipv4Addr::LOCALHOST),
+            node_v4: Some(NEXT_HOP),
+            ..NodeIps::default()
+        },
+    }
+}
+
+/// A dialling and a listening rack.
+fn configs() -> (RackConfig, RackConfig) {
+    let port = free_port();
+    let dialer = config(65000, 65030, LISTENER, port);
+    let mut listener = config(65030, 65000, DIALER, port);
+    listener.listen = ListenConfig {
+        addresses: vec![SocketAddr::new(LISTENER, port)],
+    };
+    (dialer, listener)
+}
+
+async fn until(handle: &RackHandle, what: &str, done: impl Fn(&RackStatus) -> bool) -> RackStatus {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut watch = handle.watch();
+    loop {
+        let status = handle.status().await.unwrap();
+        if done(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "waited for {what}: {status:?}");
+        // Counters change without notice; a change of state is seen at once.
+        let _ = tokio::time::timeout(Duration::from_millis(5), watch.changed()).await;
+    }
+}
+
+fn received(status: &RackStatus) -> usize {
+    status.planes[0].sessions[0].families[0].received
+}
+
+fn host(number: u32) -> Prefix {
+    Prefix::host(Ipv4Addr::from_bits(0x0a10_0000 + number).into())
+}
+
+fn changes(numbers: impl Iterator<Item = u32>, announced: bool) -> Vec<RouteChange> {
+    numbers
+        .map(|number| RouteChange {
+            prefix: host(number),
+            announced,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_prefix_comes_and_goes() {
+    let (dialer, listener) = configs();
+    let (left, left_thread) = spawn(dialer).unwrap();
+    let (right, right_thread) = spawn(listener).unwrap();
+    left.apply(changes(0..10, true)).await;
+    until(&right, "session", |status| status.planes[0].usable).await;
+    assert_eq!(
+        received(&right.status().await.unwrap()),
+        0,
+        "nothing before the desired set is complete"
+    );
+    left.set_complete().await;
+    until(&right, "announcements", |status| received(status) == 10).await;
+    left.apply(changes(3..5, false)).await;
+    until(&right, "withdrawals", |status| received(status) == 8).await;
+    let route = left.route(host(0)).await;
+    assert_eq!(
+        (route[0].stage, route[0].next_hop),
+        ("sent", Some(IpAddr::V4(NEXT_HOP)))
+    );
+
+    left.stop("moved to another rack").await;
+    left_thread.join();
+    let status = until(&right, "shutdown", |status| !status.planes[0].usable).await;
+    let error = status.planes[0].sessions[0].last_error.clone().unwrap();
+    assert!(
+        error.contains("Administrative Shutdown") && error.contains("moved to another rack"),
+        "{error}"
+    );
+    right.stop("").await;
+    right_thread.join();
+}
+
+#[tokio::test]
+async fn a_large_table_crosses() {
+    let (dialer, mut listener) = configs();
+    listener.neighbors[0].hold_time = 3;
+    let (left, _left) = spawn(dialer).unwrap();
+    let (right, _right) = spawn(listener).unwrap();
+    for block in 0..50 {
+        left.apply(changes(block * 1000..(block + 1) * 1000, true)).await;
+    }
+    left.set_complete().await;
+    until(&left, "everything sent", |status| {
+        let family = &status.planes[0].sessions[0].families[0];
+        family.sent == 50_000 && family.end_of_rib
+    })
+    .await;
+    // The receiver remembers no more than its limit.
+    until(&right, "as many as are remembered", |status| {
+        received(status) == 10_000
+    })
+    .await;
+    assert!(right.status().await.unwrap().planes[0].usable);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_taken_as_soon_as_it_is_free() {
+    let (dialer, listener) = configs();
+    let squatter = TcpListener::bind(listener.listen.addresses[0]).unwrap();
+    let (left, _left) = spawn(dialer).unwrap();
+    let (right, _right) = spawn(listener).unwrap();
+    until(&left, "a refusal by the squatter", |status| {
+        status.planes[0].sessions[0].messages_sent > 0
+    })
+    .await;
+    drop(squatter);
+    until(&right, "session", |status| status.planes[0].usable).await;
+}
+
+#[tokio::test]
+async fn the_same_password_is_needed_on_both_sides() {
+    let (mut dialer, mut listener) = configs();
+    let key = |text: &str| Some(Md5Key::new(text.to_owned().into()).unwrap());
+    dialer.neighbors[0].password = key("right");
+    listener.neighbors[0].password = key("right");
+    let (left, _left) = spawn(dialer).unwrap();
+    let (_right, _right_thread) = spawn(listener).unwrap();
+    until(&left, "session", |status| status.planes[0].usable).await;
+}
