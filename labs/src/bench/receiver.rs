@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::netns::Netns;
 use crate::rawpeer::{KEEPALIVE, NOTIFICATION, OpenMessage, RawPeer, UPDATE, message};
-use crate::wait::{self, PATIENCE};
 
 const HEADER: usize = 19;
 const LARGEST: usize = 4096;
@@ -49,12 +48,8 @@ pub(super) struct Tally {
 impl Receiver {
     /// Connects to the speaker from inside a namespace and establishes a session. Speakers may refuse for a while.
     pub(super) fn connect(netns: &Netns, to: IpAddr, open: &OpenMessage) -> Result<Self> {
-        wait::until(&format!("a session with {to}"), PATIENCE, || {
-            let mut peer = RawPeer::connect(netns, to)?;
-            let connected = Instant::now();
-            peer.establish(open)?;
-            Ok(Some(Self::new(peer.stream().try_clone()?, connected)))
-        })
+        let (peer, connected) = RawPeer::session(netns, to, open)?;
+        Ok(Self::new(peer.into_stream(), connected))
     }
 
     /// Reads until this many prefixes have been announced.
