@@ -306,7 +306,7 @@ impl Driver {
     fn act(&mut self, now: Instant) {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
-            self.rack.poll_actions(&mut actions);
+            self.rack.poll_actions(&mut actions, now);
             if actions.is_empty() {
                 break;
             }
