@@ -222,7 +222,7 @@ fn a_stopped_rack_does_not_start_a_session_again() {
 
 /// Brings a session up and forgets what was asked for on the way.
 fn establish(rack: &mut Rack, session: usize, now: Instant) {
-    let connection = bgp::ConnectionId(session as u64 + 1);
+    let connection = ConnectionId(session as u64 + 1);
     let (local, remote) = ("10.1.1.2:50000".parse().unwrap(), "10.1.1.1:179".parse().unwrap());
     rack.handle(
         SessionId(session),
@@ -354,7 +354,7 @@ fn the_last_usable_plane_is_never_held_down() {
     rack.handle(
         SessionId(1),
         Input::Closed {
-            connection: bgp::ConnectionId(2),
+            connection: ConnectionId(2),
             reason: "reset".to_owned(),
         },
         now,
