@@ -10,8 +10,9 @@ use crate::status::{FamilyStatus, Gate, PairState, PlaneStatus, RackStatus, Rout
 use bgp::{
     ClassId, ConnectionId, Event, ExportAttributes, Input, Peer, PeerConfig, Stage, State, StopReason,
 };
-use net::TcpOptions;
+use net::bfd::{BfdSpec, Hop};
 use net::netlink::PathToPeer;
+use net::{TcpOptions, Ttl};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 use wire::{Family, Prefix};
@@ -81,9 +82,18 @@ struct Session {
     neighbor: NeighborConfig,
     peer: Peer,
     path: Option<PathToPeer>,
+    /// The last path that can be the link of the plane: outlives a loss of the route.
+    link: Option<Link>,
     next_hops: NextHops,
     coupling: Option<Coupling>,
     blocked: Option<String>,
+}
+
+/// Our end of a plane's link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Link {
+    source: IpAddr,
+    interface: Option<String>,
 }
 
 impl Rack {
@@ -98,6 +108,7 @@ impl Rack {
                 neighbor: neighbor.clone(),
                 peer: Peer::new(peer_config(&config, neighbor), rng.u64(..)),
                 path: None,
+                link: None,
                 next_hops: NextHops::default(),
                 coupling: neighbor.bfd.map(|bfd| Coupling::new(bfd.strict)),
                 blocked: None,
@@ -142,7 +153,7 @@ impl Rack {
     pub fn set_path(&mut self, peer: IpAddr, path: &PathToPeer, now: Instant) {
         for session in &mut self.sessions {
             if session.neighbor.address == peer {
-                session.path = Some(path.clone());
+                session.take_path(path);
             }
         }
         self.admit_all(now);
@@ -263,6 +274,29 @@ impl Rack {
     /// How connections of this session are to be set up.
     pub fn tcp_options(&self, session: SessionId) -> Option<TcpOptions> {
         self.sessions.get(session.0).map(Session::tcp_options)
+    }
+
+    /// The BFD sessions there should be. One whose link was never known is left out: it has no source yet.
+    pub fn bfd_specs(&self) -> Vec<BfdSpec> {
+        let spec = |(index, session): (usize, &Session)| {
+            let profile = session.neighbor.bfd?;
+            let link = session.link.as_ref()?;
+            let hop = session.bfd_hop();
+            Some(BfdSpec {
+                key: index as u64,
+                peer: session.neighbor.address,
+                local: Some(link.source),
+                device: link.interface.clone().filter(|_| hop == Hop::Single),
+                desired_min_tx: profile.min_tx,
+                required_min_rx: profile.min_rx,
+                detect_mult: profile.multiplier,
+                hop,
+                passive: false,
+                auth: None,
+                control_plane_independent: false,
+            })
+        };
+        self.sessions.iter().enumerate().filter_map(spec).collect()
     }
 
     /// Ends all sessions with Cease/Administrative Shutdown and the text (RFC 9003).
@@ -436,10 +470,40 @@ impl Rack {
 }
 
 impl Session {
-    /// Our address towards the switch: what the kernel would use now, else that of the session.
+    /// Notes the kernel's way to the switch. While the link of a direct neighbour is down, the kernel may offer a
+    /// detour over another plane: that is a route, but not the link, and its source is no next hop here.
+    fn take_path(&mut self, path: &PathToPeer) {
+        let detour = self.is_direct() && !path.on_link;
+        if let Some(source) = path.source.filter(|_| !detour) {
+            self.link = Some(Link {
+                source,
+                interface: path.interface.clone(),
+            });
+        }
+        self.path = Some(path.clone());
+    }
+
+    fn is_direct(&self) -> bool {
+        matches!(self.neighbor.ttl, Ttl::Direct | Ttl::Security { hops: 0 | 1 })
+    }
+
+    /// Our address towards the switch: what the kernel would use on the link, else that of the session.
     fn own_address(&self) -> Option<IpAddr> {
-        let by_route = self.path.as_ref().and_then(|path| path.source);
+        let by_route = self.link.as_ref().map(|link| link.source);
         by_route.or_else(|| self.peer.addresses().map(|(local, _)| local.ip()))
+    }
+
+    /// How many hops away BFD expects the switch (RFC 5881 section 5, RFC 5883 section 4.2).
+    fn bfd_hop(&self) -> Hop {
+        match self.neighbor.ttl {
+            Ttl::Multihop(hops) if hops > 1 => Hop::Multi {
+                min_ttl: 255 - (hops - 1),
+            },
+            Ttl::Security { hops } if hops > 1 => Hop::Multi {
+                min_ttl: 255 - (hops - 1),
+            },
+            Ttl::Direct | Ttl::System | Ttl::Multihop(_) | Ttl::Security { .. } => Hop::Single,
+        }
     }
 
     /// Why the allowed source addresses forbid the session.
