@@ -73,13 +73,10 @@ impl BfdEdge {
         any
     }
 
-    /// Tells the switches AdminDown: the end of the sessions is no failure (RFC 5882 section 3.2).
-    pub(super) fn stop(&self) {
-        self.handle.clone().stop();
-    }
-
-    /// Waits until the switches had one detection time to take notice.
-    pub(super) fn join(self) {
+    /// Tells the switches AdminDown, so that the end of the sessions is no failure (RFC 5882 section 3.2), and waits
+    /// until they had one detection time to take notice.
+    pub(super) fn stop(self) {
+        self.handle.stop();
         self.thread.join();
     }
 }

@@ -132,8 +132,9 @@ impl Driver {
                 break;
             }
         }
+        // After the Cease: some switches take AdminDown for a failure and would note that as the reason.
         if let Some(bfd) = self.bfd {
-            bfd.join();
+            bfd.stop();
         }
     }
 
@@ -217,9 +218,6 @@ impl Driver {
         self.stopping = true;
         self.state_changed = true;
         self.listeners.clear();
-        if let Some(bfd) = &self.bfd {
-            bfd.stop();
-        }
         self.rack.stop(text, Instant::now());
     }
 
