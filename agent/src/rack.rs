@@ -144,6 +144,9 @@ pub async fn router_id(settings: &Settings) -> Ipv4Addr {
 
 fn ttl(settings: &Settings) -> Ttl {
     let internal = settings.neighbor_as == settings.cluster_as;
+    if let Some(hops) = settings.ttl_security {
+        return Ttl::Security { hops };
+    }
     match settings.ebgp_multihop {
         _ if internal => Ttl::System,
         0 | 1 => Ttl::Direct,

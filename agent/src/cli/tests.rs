@@ -286,6 +286,10 @@ fn neighbours_are_checked() {
         "invalid allowed-source-addresses format: [fd00::1] is not an IPv4 address; put it into --allowed-source-ipv6-addresses",
     );
     invalid(
+        &["--ttl-security=1", "--ebgp-multihop=2"],
+        "--ttl-security and --ebgp-multihop exclude each other; leave one out",
+    );
+    invalid(
         &["--ebgp-multihop=0"],
         "the bgp MultihopTtl must be in the range 1 to 255; got --ebgp-multihop=0",
     );
