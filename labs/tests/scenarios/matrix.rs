@@ -6,7 +6,6 @@
 //!
 //! | switch | case | why |
 //! |---|---|---|
-//! | all | second half of `guards_with_ttl_security` | twintor cannot be told yet to use RFC 5082; see [`TTL_SECURITY`] |
 //! | OpenBGPD | `signs_with_md5` | OpenBGPD 7.7 on Linux signs what it dials, but its listener has no keys and takes any connection |
 //! | ExaBGP | `guards_with_ttl_security` | ExaBGP 4.2 checks the TTL only of what it dials, so a node that dials gets in |
 //! | GoBGP | `sends_everything_again_when_asked` | its soft reset replays its own Adj-RIB-In and never sends a ROUTE-REFRESH |
@@ -52,8 +51,8 @@ matrix! {
         speaks_ibgp, waits_in_passive_mode, dials_a_switch_that_only_listens, sends_everything_again_when_asked;
 }
 
-/// The arguments that make twintor send with a TTL of 255 and ask for it, once there are any.
-const TTL_SECURITY: Option<&[&str]> = None;
+/// The argument that makes twintor send with a TTL of 255 and ask for it.
+const TTL_SECURITY: &[&str] = &["--ttl-security=1"];
 
 const TOR: &str = "10.1.1.1";
 const NODE: &str = "10.1.1.2";
@@ -234,9 +233,10 @@ fn guards_with_ttl_security(kind: Kind) {
         !switch.established(ip(NODE)).unwrap(),
         "established with a TTL of 1"
     );
-    let Some(args) = TTL_SECURITY else { return };
     lab.stop("node1", twintor::DAEMON, Signal::SIGTERM).unwrap();
-    Agent::new(&[TOR]).extra(args).start_with(&lab, &manifests, &[]);
+    Agent::new(&[TOR])
+        .extra(TTL_SECURITY)
+        .start_with(&lab, &manifests, &[]);
     web(&*switch, NODE);
 }
 
