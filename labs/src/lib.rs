@@ -1,1 +1,24 @@
-//! lab
+//! The lab: racks made of network namespaces, with real routing daemons as the switches and the built `twintor` as the
+//! agent, driven from outside like a user would.
+//!
+//! A topology is a containerlab file (`labs/topologies/*.clab.yml`); [`Lab`] realises the same file without a container
+//! engine. Everything a lab starts is recorded in its state directory, so that [`Lab`]'s `Drop`, `cargo lab down` or a
+//! later run after a crash can take it away again.
+
+mod build;
+pub mod clab;
+pub mod daemons;
+pub mod demo;
+pub mod kernel;
+mod lab;
+pub mod netns;
+pub mod process;
+pub mod setup;
+pub mod state;
+pub mod testrun;
+pub mod wait;
+mod wires;
+
+pub use build::LabBuilder;
+pub use lab::Lab;
+pub use wires::Link;

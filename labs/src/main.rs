@@ -1,2 +1,189 @@
-//! The lab runner.
-fn main() {}
+//! The lab runner, called through `cargo lab`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its user"
+)]
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use lab::clab::Role;
+use lab::state::{self, Record};
+use lab::{Lab, demo, netns::Netns, setup, testrun};
+
+/// Racks in network namespaces: real switches' daemons, the built twintor, and no container engine needed.
+#[derive(Parser)]
+#[command(name = "cargo lab")]
+struct Cli {
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Bring up a topology and leave it up.
+    Up {
+        /// The name of a file in labs/topologies, or a path to a containerlab file.
+        topology: String,
+        /// What to call the lab; the topology's name by default.
+        #[arg(long)]
+        name: Option<String>,
+        /// Lead every link through a bridge, so that it can be cut without the ends noticing.
+        #[arg(long)]
+        wires: bool,
+        /// Start only the switches.
+        #[arg(long)]
+        without_agents: bool,
+    },
+    /// Take labs down.
+    Down {
+        /// Names or topologies; without any, the labs whose runner died.
+        labs: Vec<String>,
+        /// All labs.
+        #[arg(long, conflicts_with = "labs")]
+        all: bool,
+    },
+    /// Run a command in a node of a lab.
+    Exec {
+        /// The lab's name or topology.
+        lab: String,
+        /// The node.
+        node: String,
+        /// The command.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// List the labs there are.
+    List,
+    /// Show on two real switches what twintor does, from an empty machine, in half a minute.
+    Demo,
+    /// Run every test of the workspace, the scenarios against real daemons included.
+    Test {
+        /// Only scenarios whose name contains one of these.
+        filters: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cargo lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Sub) -> Result<ExitCode> {
+    match command {
+        Sub::Up {
+            topology,
+            name,
+            wires,
+            without_agents,
+        } => up(&topology, name, wires, without_agents),
+        Sub::Down { labs, all } => down(&labs, all),
+        Sub::Exec { lab, node, command } => exec(&lab, &node, &command),
+        Sub::List => list(),
+        Sub::Demo => demo::run(&mut |line| println!("{line}")),
+        Sub::Test { filters } => testrun::run(&filters, &mut |line| println!("{line}")),
+    }
+}
+
+fn up(topology: &str, name: Option<String>, wires: bool, without_agents: bool) -> Result<ExitCode> {
+    setup::machine(&mut |line| println!("{line}"))?;
+    state::sweep()?;
+    let stem = Path::new(topology)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or(topology);
+    let default = stem.trim_end_matches(".clab.yml").to_owned();
+    let mut builder = Lab::builder(topology)
+        .id(Some(name.unwrap_or(default)))
+        .detached();
+    if wires {
+        builder = builder.wires();
+    }
+    if without_agents {
+        builder = builder.without(Role::Twintor);
+    } else {
+        testrun::build_agent()?;
+    }
+    let lab = builder.up()?;
+    println!("{} is up: {}", lab.id(), lab.dir().display());
+    println!(
+        "its switches:  cargo lab exec {} tor1 vtysh -N {} -c 'show bgp summary'",
+        lab.id(),
+        lab.netns("tor1").name()
+    );
+    println!("take it down:  cargo lab down {}", lab.id());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn down(names: &[String], all: bool) -> Result<ExitCode> {
+    let mut gone = state::sweep()?;
+    for record in state::list()? {
+        if all
+            || names
+                .iter()
+                .any(|name| *name == record.id || *name == record.topology)
+        {
+            record.remove()?;
+            gone.push(record.id);
+        }
+    }
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !gone.contains(name))
+        .filter(|_| gone.is_empty())
+    {
+        bail!("no lab {unknown}");
+    }
+    gone.iter().for_each(|id| println!("{id} is gone"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(name: &str, node: &str, command: &[String]) -> Result<ExitCode> {
+    let labs = state::list()?;
+    let record = labs.iter().find(|lab| lab.id == name || lab.topology == name);
+    let record = record.with_context(|| format!("no lab {name}"))?;
+    let netns = Netns::named(format!("tl{}-{node}", record.id));
+    let there = || nodes(record).collect::<Vec<_>>().join(", ");
+    if !netns.exists() {
+        bail!("{name} has no node {node}; there are {}", there());
+    }
+    let (program, args) = command.split_first().context("no command")?;
+    let status = netns.command(program).args(args).status()?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn list() -> Result<ExitCode> {
+    for record in state::list()? {
+        let state = match record.owner {
+            None => "up",
+            Some(_) if record.stale() => "stale",
+            Some(_) => "in use",
+        };
+        println!(
+            "{:12} {:20} {state:8} {}",
+            record.id,
+            record.topology,
+            nodes(&record).collect::<Vec<_>>().join(" ")
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn nodes(record: &Record) -> impl Iterator<Item = &str> {
+    let prefix = record.id.len() + 3;
+    record
+        .namespaces
+        .iter()
+        .filter_map(move |name| name.get(prefix..))
+}

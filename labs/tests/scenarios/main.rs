@@ -1,0 +1,3 @@
+//! Scenarios against real routing daemons, judged by what the switches hold.
+
+mod rack;
