@@ -1,6 +1,6 @@
 //! What the kernel of a node has in its tables.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::netns::Netns;
@@ -37,4 +37,17 @@ fn parse(text: &str) -> Result<Value> {
         return Ok(Value::Array(Vec::new()));
     }
     serde_json::from_str(text).with_context(|| format!("ip -j route: {text}"))
+}
+
+/// One of the kernel's TCP counters of a namespace, such as `TCPMD5Failure`.
+pub fn tcp_counter(netns: &Netns, name: &str) -> Result<u64> {
+    let text =
+        netns.enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat").context("read netstat"))?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        bail!("no TcpExt in netstat")
+    };
+    let position = names.split_whitespace().position(|word| word == name);
+    let value = position.and_then(|position| values.split_whitespace().nth(position));
+    Ok(value.with_context(|| format!("no counter {name}"))?.parse()?)
 }

@@ -6,17 +6,22 @@
 //! later run after a crash can take it away again.
 
 mod build;
+pub mod capture;
 pub mod clab;
 pub mod daemons;
 pub mod demo;
 pub mod kernel;
 mod lab;
+pub mod manifests;
 pub mod netns;
+pub mod probe;
 pub mod process;
+pub mod rawpeer;
 pub mod setup;
 pub mod state;
 pub mod testrun;
 pub mod wait;
+pub mod watch;
 mod wires;
 
 pub use build::LabBuilder;

@@ -1,0 +1,98 @@
+//! Recording what is on a node's wires, and reading it with tshark's eyes.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::Lab;
+use crate::netns::run;
+use crate::wait::{self, PATIENCE};
+
+const DAEMON: &str = "dumpcap";
+
+/// A running capture of a node's BGP packets.
+#[derive(Debug)]
+pub struct Capture<'a> {
+    lab: &'a Lab,
+    node: String,
+    file: PathBuf,
+}
+
+/// A finished capture.
+#[derive(Debug, Clone)]
+pub struct Pcap {
+    file: PathBuf,
+}
+
+impl<'a> Capture<'a> {
+    /// Starts recording on all interfaces of a node; returns once packets are being taken.
+    pub fn start(lab: &'a Lab, node: &str) -> Result<Self> {
+        let file = lab.write(node, "bgp.pcapng", "")?;
+        let args = [
+            "-q",
+            "-i",
+            "any",
+            "-f",
+            "tcp port 179",
+            "-w",
+            &file.to_string_lossy(),
+        ];
+        lab.start(node, DAEMON, DAEMON, args.map(str::to_owned).to_vec())?;
+        let recording = wait::until_true("dumpcap records", PATIENCE, || {
+            ensure!(lab.running(node, DAEMON)?, "it has ended");
+            Ok(lab.log(node, DAEMON).contains("File: "))
+        });
+        recording.with_context(|| lab.log(node, DAEMON))?;
+        Ok(Self {
+            lab,
+            node: node.to_owned(),
+            file,
+        })
+    }
+
+    /// Ends the recording.
+    pub fn finish(self) -> Result<Pcap> {
+        self.lab.stop(&self.node, DAEMON, Signal::SIGINT)?;
+        Ok(Pcap { file: self.file })
+    }
+}
+
+impl Pcap {
+    /// How many packets match a display filter.
+    pub fn count(&self, filter: &str) -> Result<usize> {
+        Ok(self.lines(filter, &["frame.number"])?.len())
+    }
+
+    /// The values of some fields in each packet that matches a display filter.
+    pub fn lines(&self, filter: &str, fields: &[&str]) -> Result<Vec<String>> {
+        let mut tshark = self.tshark(filter);
+        tshark.args(["-T", "fields"]);
+        fields.iter().for_each(|field| {
+            tshark.args(["-e", field]);
+        });
+        Ok(run(&mut tshark)?.lines().map(str::to_owned).collect())
+    }
+
+    /// What a sender sent that tshark calls malformed or an error.
+    pub fn faults(&self, sender: &str) -> Result<Vec<String>> {
+        let field = if sender.contains(':') {
+            "ipv6.src"
+        } else {
+            "ip.src"
+        };
+        let filter = format!("{field} == {sender} && (_ws.malformed || _ws.expert.severity == \"Error\")");
+        self.lines(&filter, &["frame.number", "_ws.expert.message", "_ws.col.Info"])
+    }
+
+    fn tshark(&self, filter: &str) -> Command {
+        let mut tshark = Command::new("tshark");
+        // Names of hosts are nobody's business here, and preferences of the user are not either.
+        tshark
+            .args(["-n", "-C", "Default", "-r"])
+            .arg(&self.file)
+            .args(["-Y", filter]);
+        tshark
+    }
+}
