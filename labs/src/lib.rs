@@ -11,6 +11,7 @@ pub mod clab;
 pub mod daemons;
 pub mod demo;
 pub mod kernel;
+pub mod kube;
 mod lab;
 pub mod manifests;
 pub mod netns;
