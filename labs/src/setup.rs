@@ -50,7 +50,9 @@ pub(crate) fn packages(
     }
     let names = missing.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("these are missing: {names}. The lab installs them itself on Debian and Ubuntu; elsewhere {elsewhere}");
+        bail!(
+            "these are missing: {names}. The lab installs them itself on Debian and Ubuntu; elsewhere {elsewhere}"
+        );
     }
     say(&format!("installing {names} (once)"));
     install(&missing)?;

@@ -19,6 +19,9 @@ use crate::setup;
 /// The version that is built. Debian's package of bookworm calls itself 1.20.5, but holds this one.
 const VERSION: &str = "1.20.2";
 
+/// Counts the changes of the recipe, so that what an older one built is not used.
+const RECIPE: u32 = 2;
+
 const SUITE: &str = "bookworm";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const GO: &str = "/usr/lib/go-1.19/bin/go";
@@ -72,7 +75,11 @@ fn assets(dir: &Path) -> Result<Binaries> {
 
 /// Where things are kept that no lab should have to make twice: `$TWINTOR_LAB_CACHE`, else the user's cache directory.
 fn cache_dir() -> Result<PathBuf> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(dir) = set("TWINTOR_LAB_CACHE") {
         return Ok(dir);
     }
@@ -89,7 +96,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 fn built(cache: &Path, say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
-    let binary = cache.join(format!("kube-apiserver-{VERSION}"));
+    let binary = cache.join(format!("kube-apiserver-{VERSION}-{RECIPE}"));
     if works(&binary) {
         return Ok(binary);
     }
@@ -145,7 +152,12 @@ fn build(dir: &Path, binary: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
     ));
     let gopath = dir.join("go");
     let tree = gopath.join("src/k8s.io/kubernetes");
-    fetch_source(dir, &tree)?;
+    let sources = Sources::open(dir)?;
+    sources.unpack("kubernetes", &tree)?;
+    // The vendored version reads maps by the layout of an older runtime: the server would die of the first custom resource.
+    let reflect2 = tree.join("vendor/github.com/modern-go/reflect2");
+    clear(&reflect2)?;
+    sources.unpack("golang-github-modern-go-reflect2", &reflect2)?;
     let go = Go { dir, gopath, tree };
     go.generate_openapi()?;
     let fresh = dir.join("kube-apiserver");
@@ -154,41 +166,67 @@ fn build(dir: &Path, binary: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
     fs::rename(&fresh, binary).with_context(|| format!("move it to {}", binary.display()))
 }
 
-/// Fetches and unpacks the source package with lists of apt's own, so that the machine's list of sources stays as it is.
-fn fetch_source(dir: &Path, tree: &Path) -> Result<()> {
-    let parts = dir.join("apt/parts");
-    let lists = dir.join("apt/lists");
-    let cache = dir.join("apt/cache");
-    let above = tree.parent().context("the tree has no parent")?;
-    for made in [parts.as_path(), &lists, &cache, above] {
-        fs::create_dir_all(made).with_context(|| format!("make {}", made.display()))?;
+/// Debian's source packages, fetched with lists of apt's own, so that the machine's list of sources stays as it is.
+struct Sources<'a> {
+    dir: &'a Path,
+}
+
+impl<'a> Sources<'a> {
+    fn open(dir: &'a Path) -> Result<Self> {
+        let sources = Self { dir };
+        for made in [sources.parts(), sources.lists(), sources.cache()] {
+            fs::create_dir_all(&made).with_context(|| format!("make {}", made.display()))?;
+        }
+        fs::write(sources.parts().join("source.sources"), source_list()?)?;
+        sources.apt(dir, &["update"])?;
+        Ok(sources)
     }
-    fs::write(parts.join("source.sources"), source_list()?)?;
-    let apt = |words: &[&str]| {
+
+    /// Fetches a package and unpacks it, patched, into a directory that does not exist.
+    fn unpack(&self, package: &str, into: &Path) -> Result<()> {
+        let fetched = self.dir.join("fetched").join(package);
+        let above = into.parent().context("nowhere to unpack to")?;
+        for made in [&fetched, above] {
+            fs::create_dir_all(made).with_context(|| format!("make {}", made.display()))?;
+        }
+        self.apt(&fetched, &["source", "--download-only", package])?;
+        let dsc = fs::read_dir(&fetched)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "dsc"));
+        let dsc = dsc.with_context(|| format!("apt-get fetched no description of {package}"))?;
+        run(Command::new("dpkg-source")
+            .args(["--no-check", "--extract"])
+            .args([&dsc, into]))
+        .map(drop)
+    }
+
+    fn apt(&self, dir: &Path, words: &[&str]) -> Result<String> {
         let mut command = Command::new("apt-get");
         command.current_dir(dir).arg("-qq");
         for (key, value) in [
-            ("Dir::Etc::sourcelist", Path::new("/dev/null")),
-            ("Dir::Etc::sourceparts", &parts),
-            ("Dir::State::lists", &lists),
-            ("Dir::Cache", &cache),
+            ("Dir::Etc::sourcelist", PathBuf::from("/dev/null")),
+            ("Dir::Etc::sourceparts", self.parts()),
+            ("Dir::State::lists", self.lists()),
+            ("Dir::Cache", self.cache()),
             // The directory belongs to root, and may be one that nobody else may enter.
-            ("APT::Sandbox::User", Path::new("root")),
+            ("APT::Sandbox::User", PathBuf::from("root")),
         ] {
             command.arg("-o").arg(format!("{key}={}", value.display()));
         }
         run(command.args(words))
-    };
-    apt(&["update"])?;
-    apt(&["source", "--download-only", "kubernetes"])?;
-    let dsc = fs::read_dir(dir)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "dsc"))
-        .context("apt-get source fetched no description")?;
-    run(Command::new("dpkg-source")
-        .args(["--no-check", "--extract"])
-        .args([&dsc, tree]))?;
-    Ok(())
+    }
+
+    fn parts(&self) -> PathBuf {
+        self.dir.join("apt/parts")
+    }
+
+    fn lists(&self) -> PathBuf {
+        self.dir.join("apt/lists")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.dir.join("apt/cache")
+    }
 }
 
 /// The machine's own mirror of the suite, asked for sources.
@@ -289,9 +327,7 @@ fn find_tagged(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
             find_tagged(&path, found)?;
         } else if !tagged && path.extension().is_some_and(|extension| extension == "go") {
             let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            tagged = text
-                .lines()
-                .any(|line| line.starts_with("// +k8s:openapi-gen="));
+            tagged = text.lines().any(|line| line.starts_with("// +k8s:openapi-gen="));
         }
     }
     if tagged {

@@ -4,5 +4,25 @@
 //! Kube-OVN served and nothing else running: no controller, no kubelet. Tests write what a controller would have written.
 
 mod apiserver_build;
+mod client;
+mod cluster;
+mod http;
+mod kinds;
+mod mgmt;
+pub mod objects;
+mod users;
 
 pub use apiserver_build::{Binaries, ensure_apiserver};
+pub use client::{ApiClient, Reply, Watch};
+pub use cluster::{Cluster, ClusterBuilder};
+pub use kinds::{KINDS, Kind, path_of};
+pub use mgmt::INTERFACE;
+pub use users::{ADMIN, OVN, STRANGER, TWINTOR, User, VPC_NAT_GW};
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a build of minutes, and what a destructor finds"
+)]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}
