@@ -1,2 +1,22 @@
-//! twintor
-fn main() {}
+//! The binary `twintor`. All it does is in the library `agent`.
+
+use agent::cli::{self, Command};
+use agent::{logging, run};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Command::Run(settings) = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
+        Ok(command) => command,
+        Err(error) => return error.report(&mut io::stdout(), &mut io::stderr()),
+    };
+    let ran = logging::init(settings.verbosity, settings.log_format)
+        .map_err(Into::into)
+        .and_then(|()| run::run(&settings));
+    let Err(error) = ran else {
+        return ExitCode::SUCCESS;
+    };
+    // Nothing is left to do if stderr is gone too.
+    let _ = writeln!(io::stderr(), "twintor: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,15 +1,19 @@
 //! Recording what is on a node's wires, and reading it with tshark's eyes.
 
+use std::fs;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use crate::Lab;
 use crate::netns::run;
 use crate::wait::{self, PATIENCE};
 
+/// Where marks are sent: nobody listens there.
+const DISCARD: &str = "127.0.0.1:9";
 const DAEMON: &str = "dumpcap";
 
 /// A running capture of a node's BGP packets.
@@ -35,16 +39,12 @@ impl<'a> Capture<'a> {
             "-i",
             "any",
             "-f",
-            "tcp port 179",
+            "tcp port 179 or udp port 9",
             "-w",
             &file.to_string_lossy(),
         ];
         lab.start(node, DAEMON, DAEMON, args.map(str::to_owned).to_vec())?;
-        let recording = wait::until_true("dumpcap records", PATIENCE, || {
-            ensure!(lab.running(node, DAEMON)?, "it has ended");
-            Ok(lab.log(node, DAEMON).contains("File: "))
-        });
-        recording.with_context(|| lab.log(node, DAEMON))?;
+        lab.wait_for(node, DAEMON, || Ok(lab.log(node, DAEMON).contains("File: ")))?;
         Ok(Self {
             lab,
             node: node.to_owned(),
@@ -52,10 +52,30 @@ impl<'a> Capture<'a> {
         })
     }
 
-    /// Ends the recording.
+    /// Ends the recording, with everything in it that was sent until now.
     pub fn finish(self) -> Result<Pcap> {
+        self.flush()?;
         self.lab.stop(&self.node, DAEMON, Signal::SIGINT)?;
         Ok(Pcap { file: self.file })
+    }
+}
+
+impl Capture<'_> {
+    /// The kernel hands packets over in blocks, and an unfinished block is lost when the recording ends. So a mark is
+    /// sent until it is in the file: what came before it is there as well.
+    fn flush(&self) -> Result<()> {
+        let mark = format!("mark of lab {} at {}", self.lab.id(), self.node);
+        let socket = self
+            .lab
+            .netns(&self.node)
+            .enter(|| Ok(UdpSocket::bind("127.0.0.1:0")?))?;
+        wait::until_true("dumpcap has written everything", PATIENCE, || {
+            socket.send_to(mark.as_bytes(), DISCARD)?;
+            let written = fs::read(&self.file)?;
+            Ok(written
+                .windows(mark.len())
+                .any(|window| window == mark.as_bytes()))
+        })
     }
 }
 

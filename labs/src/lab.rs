@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::build::LabBuilder;
@@ -14,6 +14,7 @@ use crate::clab::ClabFile;
 use crate::netns::{Netns, run};
 use crate::process::{Daemon, Recipe, read_lossy};
 use crate::state::{self, Record};
+use crate::wait::{self, Hopeless, PATIENCE};
 use crate::wires::Link;
 
 /// A running lab. Dropping it takes everything down, unless it was built detached.
@@ -145,6 +146,22 @@ impl Lab {
     /// Whether a daemon runs.
     pub fn running(&self, node: &str, daemon: &str) -> Result<bool> {
         self.with_daemon(&format!("{node}/{daemon}"), |daemon| Ok(daemon.running()))
+    }
+
+    /// Waits until a freshly started daemon answers a question; when it has ended instead, says what it printed.
+    pub fn wait_for(
+        &self,
+        node: &str,
+        daemon: &str,
+        mut answers: impl FnMut() -> Result<bool>,
+    ) -> Result<()> {
+        let asked = wait::until_true(&format!("{daemon} on {node} answers"), PATIENCE, || {
+            if !self.running(node, daemon)? {
+                bail!(Hopeless("it has ended".into()));
+            }
+            answers()
+        });
+        asked.with_context(|| format!("its log: {}", self.log(node, daemon)))
     }
 
     /// The number of a daemon's process.

@@ -5,6 +5,7 @@
 //! engine. Everything a lab starts is recorded in its state directory, so that [`Lab`]'s `Drop`, `cargo lab down` or a
 //! later run after a crash can take it away again.
 
+pub mod bench;
 mod build;
 pub mod capture;
 pub mod clab;

@@ -7,9 +7,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use lab::bench::{self, Plan, Sender};
 use lab::clab::Role;
 use lab::state::{self, Record};
 use lab::{Lab, demo, kube, netns::Netns, setup, testrun};
@@ -67,6 +69,24 @@ enum Sub {
         /// Only scenarios whose name contains one of these.
         filters: Vec<String>,
     },
+    /// Measure twintor beside BIRD, FRR and GoBGP.
+    Bench {
+        /// Only these senders.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// How many host routes.
+        #[arg(long, value_delimiter = ',', default_values_t = [100_000])]
+        routes: Vec<u32>,
+        /// How often each full table is sent.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How many single changes are timed; 0 for none.
+        #[arg(long, default_value_t = 300)]
+        samples: usize,
+        /// The longest that one full table may take, in seconds.
+        #[arg(long, default_value_t = 120)]
+        time_box: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -91,6 +111,23 @@ fn run(command: Sub) -> Result<ExitCode> {
         Sub::Exec { lab, node, command } => exec(&lab, &node, &command),
         Sub::List => list(),
         Sub::Demo => demo::run(&mut |line| println!("{line}")),
+        Sub::Bench {
+            only,
+            routes,
+            rounds,
+            samples,
+            time_box,
+        } => {
+            let time_box = Duration::from_secs(time_box);
+            let plan = Plan {
+                senders: senders(&only)?,
+                counts: routes,
+                rounds,
+                samples,
+                time_box,
+            };
+            bench::run(&plan, &mut |line| println!("{line}"))
+        }
         Sub::KubeBuild => kube_build(),
         Sub::Test { filters } => testrun::run(&filters, &mut |line| println!("{line}")),
     }
@@ -183,12 +220,23 @@ fn list() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+<<<<<<< HEAD
 fn kube_build() -> Result<ExitCode> {
     let found = kube::ensure_apiserver(&mut |line| println!("{line}"))?;
     for program in [found.etcd, found.apiserver, found.kubectl] {
         println!("{}", program.display());
     }
     Ok(ExitCode::SUCCESS)
+=======
+fn senders(names: &[String]) -> Result<Vec<Sender>> {
+    if names.is_empty() {
+        return Ok(Sender::ALL.to_vec());
+    }
+    names
+        .iter()
+        .map(|name| Sender::named(name).with_context(|| format!("no sender {name}")))
+        .collect()
+>>>>>>> labs
 }
 
 fn nodes(record: &Record) -> impl Iterator<Item = &str> {

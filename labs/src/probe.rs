@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ pub struct Echo {
 #[derive(Debug)]
 pub struct Probe {
     stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
     thread: JoinHandle<Report>,
 }
 
@@ -76,8 +77,15 @@ impl Probe {
         let sockets = netns.enter(|| (0..FLOWS).map(|_| flow(from, to)).collect::<Result<Vec<_>>>())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || stream(&sockets, &stopped));
-        Ok(Self { stop, thread })
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        let thread = thread::spawn(move || stream(&sockets, &stopped, &counted));
+        Ok(Self { stop, sent, thread })
+    }
+
+    /// How many packets were sent so far.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Stops sending, waits a moment for the last answers, and reports.
@@ -143,7 +151,7 @@ fn flow(from: IpAddr, to: IpAddr) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-fn stream(sockets: &[UdpSocket], stop: &AtomicBool) -> Report {
+fn stream(sockets: &[UdpSocket], stop: &AtomicBool, count: &AtomicUsize) -> Report {
     let mut sent = Vec::new();
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -151,6 +159,7 @@ fn stream(sockets: &[UdpSocket], stop: &AtomicBool) -> Report {
         // An unreachable network is an error here and a lost packet for the user.
         let _ = sockets[number % sockets.len()].send(&(number as u64).to_be_bytes());
         sent.push((Instant::now(), false));
+        count.store(sent.len(), Ordering::Relaxed);
         collect(sockets, &mut sent);
         next += PACE;
         thread::sleep(next.saturating_duration_since(Instant::now()));

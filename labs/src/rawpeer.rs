@@ -87,6 +87,16 @@ impl RawPeer {
         Ok(Self { stream })
     }
 
+    /// Connects and establishes a session, trying again while the speaker refuses; says when the connection stood.
+    pub fn session(netns: &Netns, to: IpAddr, open: &OpenMessage) -> Result<(Self, Instant)> {
+        wait::until(&format!("a session with {to}"), PATIENCE, || {
+            let mut peer = Self::connect(netns, to)?;
+            let connected = Instant::now();
+            peer.establish(open)?;
+            Ok(Some((peer, connected)))
+        })
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).context("send")
@@ -153,9 +163,9 @@ impl RawPeer {
         }
     }
 
-    /// The connection itself.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// Gives up the connection itself.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
 
@@ -50,6 +51,18 @@ pub fn build_agent() -> Result<()> {
         .context("run cargo build")?;
     ensure!(status.success(), "cargo build --package twintor failed");
     Ok(())
+}
+
+/// Builds the agent for measurements.
+pub fn build_agent_for_speed() -> Result<PathBuf> {
+    let status = cargo()
+        .args(["build", "--quiet", "--release", "--package", "twintor"])
+        .status();
+    ensure!(
+        status.context("run cargo build")?.success(),
+        "cargo build --release --package twintor failed"
+    );
+    Ok(state::target_dir()?.join("release/twintor"))
 }
 
 fn cargo() -> Command {

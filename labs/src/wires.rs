@@ -95,7 +95,7 @@ impl Link {
         let wire = self.wire()?;
         let device = &wire.ports[end];
         let rules = format!(
-            "table netdev cut {{ chain from{end} {{ type filter hook ingress device {device} priority 0; policy drop; }} }}"
+            "add table netdev cut; add chain netdev cut from{end} {{ type filter hook ingress device {device} priority 0; policy drop; }}"
         );
         crate::netns::run(wire.netns.command("nft").arg(rules)).map(drop)
     }

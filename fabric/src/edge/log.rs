@@ -2,7 +2,7 @@
 
 use crate::config::NeighborConfig;
 use crate::rack::SessionId;
-use bgp::Event;
+use bgp::{DownReason, Event};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,9 @@ pub(super) fn event(
                 families = %negotiated.families.iter().map(|f| f.to_string()).collect::<Vec<_>>().join(","),
                 "session established"
             );
+        }
+        Event::Down(reason @ DownReason::Stopped(_)) => {
+            tracing::info!(%plane, %peer, %reason, "session closed")
         }
         Event::Down(reason) => tracing::warn!(%plane, %peer, %reason, "session down"),
         Event::OpenFailed(reason) => {

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail, ensure};
 use super::switch::{Family, PeerConfig, Route, Switch, SwitchConfig, as_path};
 use crate::Lab;
 use crate::netns::run;
-use crate::wait::{self, PATIENCE};
 
 /// A running BIRD.
 #[derive(Debug)]
@@ -46,11 +45,7 @@ impl Bird {
         ];
         lab.start(node, "bird", "bird", args.map(str::to_owned).to_vec())?;
         let bird = Self { control, peers };
-        let answers = wait::until_true("BIRD answers", PATIENCE, || {
-            ensure!(lab.running(node, "bird")?, "it has ended");
-            bird.birdc("show status").map(|_| true)
-        });
-        answers.with_context(|| format!("its log: {}", lab.log(node, "bird")))?;
+        lab.wait_for(node, "bird", || bird.birdc("show status").map(|_| true))?;
         Ok(bird)
     }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::Value;
@@ -15,7 +15,6 @@ use serde_json::Value;
 use super::switch::{Family, PeerConfig, Route, Switch, SwitchConfig};
 use crate::Lab;
 use crate::process::read_lossy;
-use crate::wait::{self, PATIENCE};
 
 /// A running ExaBGP.
 #[derive(Debug)]
@@ -61,13 +60,11 @@ impl Exabgp {
         let mut args = settings.map(|(key, value)| format!("{key}={value}")).to_vec();
         args.extend(["exabgp".to_owned(), file.to_string_lossy().into_owned()]);
         lab.start(node, "exabgp", "env", args)?;
-        let started = wait::until_true("ExaBGP runs", PATIENCE, || {
-            ensure!(lab.running(node, "exabgp")?, "it has ended");
+        lab.wait_for(node, "exabgp", || {
             Ok(lab
                 .log(node, "exabgp")
                 .contains("loaded new configuration successfully"))
-        });
-        started.with_context(|| format!("its log: {}", lab.log(node, "exabgp")))?;
+        })?;
         Ok(Self { events, orders })
     }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -252,12 +251,9 @@ impl<'a> Frr<'a> {
     }
 
     fn wait_for(&self, daemon: &str) -> Result<()> {
-        let what = format!("{daemon} on {} answers", self.node);
-        let asked = wait::until_true(&what, Duration::from_secs(20), || {
-            ensure!(self.lab.running(&self.node, daemon)?, "{daemon} has ended");
+        self.lab.wait_for(&self.node, daemon, || {
             run(self.vtysh_command().args(["-d", daemon, "-c", "show version"])).map(|_| true)
-        });
-        asked.with_context(|| format!("its log: {}", self.lab.log(&self.node, daemon)))
+        })
     }
 
     fn load(&self) -> Result<()> {

@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::switch::{Family, PeerConfig, Route, Switch, SwitchConfig};
 use crate::Lab;
 use crate::netns::{Netns, run};
-use crate::wait::{self, PATIENCE};
 
 /// A running gobgpd.
 #[derive(Debug)]
@@ -40,11 +39,7 @@ impl Gobgp {
         let gobgp = Self {
             netns: lab.netns(node),
         };
-        let answers = wait::until_true("gobgpd answers", PATIENCE, || {
-            ensure!(lab.running(node, "gobgpd")?, "it has ended");
-            gobgp.cli("global").map(|_| true)
-        });
-        answers.with_context(|| format!("its log: {}", lab.log(node, "gobgpd")))?;
+        lab.wait_for(node, "gobgpd", || gobgp.cli("global").map(|_| true))?;
         Ok(gobgp)
     }
 

@@ -7,14 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::unistd::User;
 use serde_json::Value;
 
 use super::switch::{Family, PeerConfig, Route, Switch, SwitchConfig, as_path};
 use crate::Lab;
 use crate::netns::run;
-use crate::wait::{self, PATIENCE};
 
 /// A running OpenBGPD.
 #[derive(Debug)]
@@ -48,11 +47,7 @@ impl Openbgpd {
             args.map(str::to_owned).to_vec(),
         )?;
         let bgpd = Self { socket };
-        let answers = wait::until_true("OpenBGPD answers", PATIENCE, || {
-            ensure!(lab.running(node, "openbgpd")?, "it has ended");
-            bgpd.json("show neighbor").map(|_| true)
-        });
-        answers.with_context(|| format!("its log: {}", lab.log(node, "openbgpd")))?;
+        lab.wait_for(node, "openbgpd", || bgpd.json("show neighbor").map(|_| true))?;
         Ok(bgpd)
     }
 

@@ -1,4 +1,8 @@
 //! Scenarios against real routing daemons, judged by what the switches hold.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests: what cannot go on has failed"
+)]
 
 mod bad_peers;
 mod dual_tor;

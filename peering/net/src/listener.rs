@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use crate::error::{Operation, SocketError};
 use crate::options::Md5Key;
 use crate::sys;
-use crate::tcp::{canonical, set_dscp};
+use crate::tcp::{bind_device, canonical, set_dscp};
 
 /// Connections that may wait to be accepted. A rack has two switches; the rest is for reconnect storms.
 const BACKLOG: i32 = 128;
@@ -61,9 +61,7 @@ impl Listener {
             .set_reuse_address(true)
             .map_err(error(Operation::Option("SO_REUSEADDR")))?;
         if let Some(device) = device {
-            socket
-                .bind_device(Some(device.as_bytes()))
-                .map_err(error(Operation::Device(device.to_owned())))?;
+            bind_device(&socket, device).map_err(error(Operation::Device(device.to_owned())))?;
         }
         // RFC 5082 section 3: the SYN-ACK too has to leave with 255.
         sys::set_outgoing_ttl(socket.as_fd(), v6, 255).map_err(error(Operation::Ttl))?;

@@ -72,6 +72,14 @@ pub struct TcpOptions {
     pub recv_buffer: Option<usize>,
 }
 
+/// Whether the kernel can have an interface of that name.
+///
+/// For sockets it takes an empty name as "no interface" and cuts a long one to 15 octets, which may be the name of
+/// another interface; for netlink it has errors of their own.
+pub(crate) fn may_name_device(name: &str) -> bool {
+    (1..libc::IFNAMSIZ).contains(&name.len())
+}
+
 /// A TCP MD5 key (RFC 2385 section 4.5): 1 to 80 octets, never printed, wiped when dropped.
 #[derive(Clone)]
 pub struct Md5Key(SecretString);

@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::error::{Operation, SocketError};
-use crate::options::{TcpOptions, Ttl};
+use crate::options::{TcpOptions, Ttl, may_name_device};
 use crate::sys;
 
 /// DSCP CS6 in the position of the TOS octet and the traffic class: network control, RFC 4594 section 3.2.
@@ -43,9 +43,7 @@ pub fn connect(peer: SocketAddr, options: &TcpOptions) -> Result<TcpStream, Sock
     )
     .map_err(error(Operation::Open))?;
     if let Some(device) = &options.device {
-        socket
-            .bind_device(Some(device.as_bytes()))
-            .map_err(error(Operation::Device(device.clone())))?;
+        bind_device(&socket, device).map_err(error(Operation::Device(device.clone())))?;
     }
     set_options(&socket, peer, options)?;
     if let Some(source) = source {
@@ -101,6 +99,14 @@ pub fn adopt(stream: &TcpStream, options: &TcpOptions) -> Result<(), SocketError
         return Err(SocketError::ZeroTtl { peer });
     }
     set_options(&SockRef::from(stream), peer, options)
+}
+
+/// Holds the socket to one interface.
+pub(crate) fn bind_device(socket: &Socket, device: &str) -> io::Result<()> {
+    if !may_name_device(device) {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    socket.bind_device(Some(device.as_bytes()))
 }
 
 /// Marks what the socket sends as network control, RFC 4594 section 3.2 (CS6).

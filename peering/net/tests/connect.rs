@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use net::{Listener, Operation, SocketError, TcpOptions, Ttl, adopt, connect, finish_connect};
 use socket2::SockRef;
-use support::{DEADLINE, Namespace, Pair, accepted, connected, wait_for};
+use support::{DEADLINE, Namespace, Pair, accepted, connected, pass, wait_for};
 
 const ANY_V4: &str = "0.0.0.0:0";
 const ANY_V6: &str = "[::]:0";
@@ -29,10 +28,8 @@ fn exchanges_octets_over_both_families() {
         adopt(&server, &TcpOptions::default()).unwrap();
 
         assert_eq!(from, client.local_addr().unwrap());
-        client.write_all(b"open").unwrap();
-        assert_eq!(read_4(&mut server), *b"open");
-        server.write_all(b"keep").unwrap();
-        assert_eq!(read_4(&mut client), *b"keep");
+        pass(&mut client, &mut server);
+        pass(&mut server, &mut client);
     }
 }
 
@@ -241,23 +238,26 @@ fn device_holds_connections_and_listeners_to_their_link() {
 
 #[test]
 fn device_that_is_not_there_is_an_error() {
-    let namespace = Namespace::new();
-    let options = TcpOptions {
-        device: Some("uplink9".to_owned()),
-        ..TcpOptions::default()
-    };
+    let pair = Pair::new();
+    pair.left.ip("link set west0 down");
+    pair.left.ip("link set west0 name fifteen-letters");
+    // The kernel would take the second one for the interface above, and the third one for none.
+    for device in ["uplink9", "fifteen-letters-and-more", ""] {
+        let options = TcpOptions {
+            device: Some(device.to_owned()),
+            ..TcpOptions::default()
+        };
+        let peer = "127.0.0.1:1790".parse().unwrap();
 
-    let peer = "127.0.0.1:179".parse().unwrap();
-    let connecting = namespace.run(|| connect(peer, &options)).unwrap_err();
-    let listening = namespace
-        .run(|| Listener::bind(peer, Some("uplink9")))
-        .unwrap_err();
+        let connecting = pair.left.run(|| connect(peer, &options)).unwrap_err();
+        let listening = pair.left.run(|| Listener::bind(peer, Some(device))).unwrap_err();
 
-    for error in [connecting.to_string(), listening.to_string()] {
-        assert!(
-            error.contains("uplink9") && error.contains("no interface of that name"),
-            "{error}"
-        );
+        for error in [connecting.to_string(), listening.to_string()] {
+            assert!(
+                error.contains(device) && error.contains("no interface of that name"),
+                "{error}"
+            );
+        }
     }
 }
 
@@ -383,16 +383,6 @@ fn listen(namespace: &Namespace, address: &str) -> Listener {
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-fn read_4(stream: &mut TcpStream) -> [u8; 4] {
-    let mut octets = [0; 4];
-    wait_for("four octets", || match stream.read_exact(&mut octets) {
-        Ok(()) => Some(()),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
-        Err(error) => panic!("{error}"),
-    });
-    octets
 }
 
 fn ttl_of(stream: &TcpStream) -> u32 {

@@ -77,14 +77,13 @@ fn link_local_peer_is_found_over_its_interface() {
         .left
         .run_async(async || path_to(over("west0")).await)
         .unwrap();
-    let absent = pair
-        .left
-        .run_async(async || path_to(over("absent0")).await)
-        .unwrap();
 
     assert_eq!(path.source, Some(ip("fe80::1")));
     assert_eq!(path.interface.as_deref(), Some("west0"));
-    assert!(!absent.has_route());
+    for absent in ["absent0", "west0-and-much-more", ""] {
+        let path = pair.left.run_async(async || path_to(over(absent)).await).unwrap();
+        assert!(!path.has_route(), "{absent}: {path:?}");
+    }
 }
 
 #[test]

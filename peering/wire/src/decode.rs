@@ -152,3 +152,6 @@ fn decode_route_refresh(frame: &[u8], body: &[u8]) -> Result<RouteRefresh, Notif
         kind,
     })
 }
+
+#[cfg(test)]
+mod tests;

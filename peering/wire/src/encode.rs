@@ -73,3 +73,6 @@ fn patch_u16(out: &mut [u8], at: usize, value: usize) {
         field.copy_from_slice(&value.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

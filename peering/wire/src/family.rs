@@ -101,3 +101,6 @@ impl FromIterator<Family> for FamilySet {
         set
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ mod packer;
 mod prefix;
 mod prefix_map;
 mod reader;
+#[cfg(test)]
+mod test_support;
 mod update;
 
 pub use attribute::{

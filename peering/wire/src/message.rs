@@ -114,3 +114,6 @@ pub enum RefreshKind {
     /// Another subtype, to be ignored.
     Other(u8),
 }
+
+#[cfg(test)]
+mod tests;

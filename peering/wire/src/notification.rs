@@ -223,3 +223,6 @@ impl fmt::Debug for Notification {
         write!(f, "{self} {:02x?}", self.data)
     }
 }
+
+#[cfg(test)]
+mod tests;

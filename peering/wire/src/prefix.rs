@@ -102,3 +102,6 @@ impl fmt::Debug for Prefix {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

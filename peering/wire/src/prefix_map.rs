@@ -192,3 +192,6 @@ impl<T> PrefixMap<T> {
             .retain(|key, value| v6_prefix(key).is_some_and(|prefix| keep(prefix, value)));
     }
 }
+
+#[cfg(test)]
+mod tests;

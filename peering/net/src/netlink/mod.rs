@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 pub use query::Netlink;
-pub use watch::PathWatch;
+pub use watch::{Pacing, PathWatch};
 
 /// The way to a peer, as the kernel would take it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

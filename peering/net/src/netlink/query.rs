@@ -3,16 +3,24 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use futures_util::TryStreamExt;
-use netlink_packet_route::AddressFamily;
+use futures_util::StreamExt;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::Handle;
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::options::may_name_device;
 
 use super::{LocalAddress, NetlinkError, PathToPeer, Scope, Target};
+
+/// The kernel answers in microseconds, or in the time it takes somebody else to give back the routing lock.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// An open connection to the kernel. Its task ends when it is dropped.
 #[derive(Debug)]
@@ -28,9 +36,12 @@ impl Netlink {
     ///
     /// The host is short of descriptors or memory.
     pub fn open() -> Result<Self, NetlinkError> {
-        // Strict, or the kernel ignores the interface of an address dump and sends every address of the host.
-        let (connection, handle, _) =
-            rtnetlink::new_connection_with_strict_check().map_err(NetlinkError::Open)?;
+        // Strict, the kernel sends the addresses of the one interface in question. Before Linux 4.20 it sends all.
+        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check()
+            .or_else(|_| rtnetlink::new_connection())
+            .map_err(NetlinkError::Open)?;
+        // Tells the end of a list from the end of the connection.
+        connection.set_forward_done(true);
         let connection = tokio::spawn(connection).abort_handle();
         Ok(Self { handle, connection })
     }
@@ -64,15 +75,12 @@ impl Netlink {
     ///
     /// The kernel could not be asked.
     pub async fn local_addresses(&self) -> Result<Vec<LocalAddress>, NetlinkError> {
-        let links: Vec<LinkMessage> = self
-            .handle
-            .link()
-            .get()
-            .set_filter_mask(AddressFamily::Unspec, vec![LinkExtentMask::SkipStats])
-            .execute()
-            .try_collect()
+        let question = RouteNetlinkMessage::GetLink(link_question());
+        let links = self
+            .ask(question, Answer::List)
             .await
-            .map_err(|error| NetlinkError::Addresses(into_io(error)))?;
+            .map_err(NetlinkError::Addresses)?;
+        let links: Vec<LinkMessage> = links.into_iter().filter_map(into_link).collect();
         let names: HashMap<u32, String> = links
             .iter()
             .filter_map(|link| Some((link.header.index, name_of(link)?.to_owned())))
@@ -145,10 +153,11 @@ impl Netlink {
         question.attributes.push(RouteAttribute::Destination(peer.into()));
         question.attributes.extend(over.map(RouteAttribute::Oif));
 
-        let answer: Result<Vec<RouteMessage>, _> =
-            self.handle.route().get(question).execute().try_collect().await;
-        match answer.map_err(into_io) {
-            Ok(routes) => Ok(routes.first().and_then(Hop::of)),
+        match self
+            .ask(RouteNetlinkMessage::GetRoute(question), Answer::One)
+            .await
+        {
+            Ok(answer) => Ok(answer.into_iter().find_map(into_route).as_ref().and_then(Hop::of)),
             Err(cause) if is_no_route(&cause) => Ok(None),
             Err(cause) => Err(NetlinkError::Route { peer, cause }),
         }
@@ -156,7 +165,8 @@ impl Netlink {
 
     /// `None` when there is no interface of that index (any more).
     async fn interface(&self, index: u32) -> Result<Option<Interface>, NetlinkError> {
-        let question = self.handle.link().get().match_index(index);
+        let mut question = link_question();
+        question.header.index = index;
         let Some(link) = self.link(question, || index.to_string()).await? else {
             return Ok(None);
         };
@@ -165,7 +175,9 @@ impl Netlink {
         };
 
         let addresses = self.addresses(index).await?;
-        let usable = |message: &&AddressMessage| scope_of(message) == Scope::Global && is_lasting(message);
+        let usable = |message: &&AddressMessage| {
+            message.header.index == index && scope_of(message) == Scope::Global && is_lasting(message)
+        };
         let mut addresses: Vec<IpAddr> = addresses.iter().filter(usable).filter_map(address_of).collect();
         addresses.sort_by_key(IpAddr::is_ipv6);
 
@@ -178,21 +190,26 @@ impl Netlink {
     }
 
     async fn index_of(&self, name: &str) -> Result<Option<u32>, NetlinkError> {
-        let question = self.handle.link().get().match_name(name);
+        if !may_name_device(name) {
+            return Ok(None);
+        }
+        let mut question = link_question();
+        question.attributes.push(LinkAttribute::IfName(name.to_owned()));
         let link = self.link(question, || name.to_owned()).await?;
         Ok(link.map(|link| link.header.index))
     }
 
     async fn link(
         &self,
-        question: rtnetlink::LinkGetRequest,
+        question: LinkMessage,
         label: impl FnOnce() -> String,
     ) -> Result<Option<LinkMessage>, NetlinkError> {
-        let question = question.set_filter_mask(AddressFamily::Unspec, vec![LinkExtentMask::SkipStats]);
-        let answer: Result<Vec<LinkMessage>, _> = question.execute().try_collect().await;
-        match answer.map_err(into_io) {
-            Ok(links) => Ok(links.into_iter().next()),
-            Err(cause) if cause.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        match self
+            .ask(RouteNetlinkMessage::GetLink(question), Answer::One)
+            .await
+        {
+            Ok(answer) => Ok(answer.into_iter().find_map(into_link)),
+            Err(cause) if is_no_interface(&cause) => Ok(None),
             Err(cause) => Err(NetlinkError::Link {
                 interface: label(),
                 cause,
@@ -202,14 +219,52 @@ impl Netlink {
 
     /// The addresses of one interface, or of all for index 0.
     async fn addresses(&self, index: u32) -> Result<Vec<AddressMessage>, NetlinkError> {
-        let mut question = self.handle.address().get();
-        question.message_mut().header.index = index;
-        let answer: Result<Vec<AddressMessage>, _> = question.execute().try_collect().await;
-        match answer.map_err(into_io) {
-            Ok(addresses) => Ok(addresses),
-            Err(cause) if cause.raw_os_error() == Some(libc::ENODEV) => Ok(Vec::new()),
+        let mut question = AddressMessage::default();
+        question.header.index = index;
+        match self
+            .ask(RouteNetlinkMessage::GetAddress(question), Answer::List)
+            .await
+        {
+            Ok(answer) => Ok(answer.into_iter().filter_map(into_address).collect()),
+            Err(cause) if is_no_interface(&cause) => Ok(Vec::new()),
             Err(cause) => Err(NetlinkError::Addresses(cause)),
         }
+    }
+
+    /// One question and its whole answer. An answer that breaks off is an error, so that a broken connection never
+    /// looks like a host without routes or addresses.
+    async fn ask(
+        &self,
+        question: RouteNetlinkMessage,
+        answer: Answer,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut request = NetlinkMessage::from(question);
+        request.header.flags = match answer {
+            Answer::One => NLM_F_REQUEST,
+            Answer::List => NLM_F_REQUEST | NLM_F_DUMP,
+        };
+        let broken = || io::Error::new(io::ErrorKind::BrokenPipe, "the netlink connection broke");
+        let mut replies = self.handle.clone().request(request).map_err(|_| broken())?;
+
+        let all = async {
+            let mut all = Vec::new();
+            while let Some(reply) = replies.next().await {
+                #[allow(clippy::wildcard_enum_match_arm, reason = "the enum is open")]
+                match reply.payload {
+                    NetlinkPayload::InnerMessage(message) => all.push(message),
+                    NetlinkPayload::Done(_) => return Ok(all),
+                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    _ => {}
+                }
+                if answer == Answer::One && !all.is_empty() {
+                    return Ok(all);
+                }
+            }
+            Err(broken())
+        };
+        timeout(ANSWER_WITHIN, all)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -217,6 +272,13 @@ impl Drop for Netlink {
     fn drop(&mut self) {
         self.connection.abort();
     }
+}
+
+/// What a question is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    One,
+    List,
 }
 
 #[derive(Clone, Debug)]
@@ -261,6 +323,36 @@ impl Hop {
         hop.source = hop.source.filter(|source| !source.is_unspecified());
         (hop.interface != 0).then_some(hop)
     }
+}
+
+/// Without the counters of the interface, which are most of the answer.
+fn link_question() -> LinkMessage {
+    let mut question = LinkMessage::default();
+    question
+        .attributes
+        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    question
+}
+
+fn into_link(message: RouteNetlinkMessage) -> Option<LinkMessage> {
+    let RouteNetlinkMessage::NewLink(link) = message else {
+        return None;
+    };
+    Some(link)
+}
+
+fn into_route(message: RouteNetlinkMessage) -> Option<RouteMessage> {
+    let RouteNetlinkMessage::NewRoute(route) = message else {
+        return None;
+    };
+    Some(route)
+}
+
+fn into_address(message: RouteNetlinkMessage) -> Option<AddressMessage> {
+    let RouteNetlinkMessage::NewAddress(address) = message else {
+        return None;
+    };
+    Some(address)
 }
 
 fn name_of(link: &LinkMessage) -> Option<&str> {
@@ -328,9 +420,10 @@ fn is_no_route(cause: &io::Error) -> bool {
     )
 }
 
-fn into_io(error: rtnetlink::Error) -> io::Error {
-    let rtnetlink::Error::NetlinkError(message) = error else {
-        return io::Error::other(error.to_string());
-    };
-    message.to_io()
+fn is_no_interface(cause: &io::Error) -> bool {
+    cause.raw_os_error() == Some(libc::ENODEV)
 }
+
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod tests;

@@ -11,21 +11,34 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::events::Events;
 use super::{Netlink, NetlinkError, PathToPeer, Target};
 
-/// Least time from one recomputation to the next one that events ask for.
-const PACE: Duration = Duration::from_millis(20);
-
-/// Longest such time, for route changes that keep coming and change nothing here.
-const PACE_UNDER_FLOOD: Duration = Duration::from_millis(320);
-
-/// When to ask once more after the last event. The kernel announces that a link or an address is gone *before*
-/// it takes the routes over it away, and does the latter without a word.
-const SETTLE: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(400)];
-
 /// First and longest wait before the sockets are opened again after an error.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Updates that may wait for the receiver beyond one per peer. When it is full the watch waits, and asks again.
 const SPARE_UPDATES: usize = 16;
+
+/// When a watch asks the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// Least time from one recomputation to the next one that events ask for.
+    pub least: Duration,
+    /// What that time grows to, by doubling, for route changes that keep coming and change nothing here.
+    pub under_flood: Duration,
+    /// When to ask once more after the last event, ascending. The kernel announces that a link or an address is
+    /// gone *before* it takes the routes over it away, and does the latter without a word.
+    pub settle: &'static [Duration],
+}
+
+impl Default for Pacing {
+    /// 20 ms, 320 ms, and 40 and 400 ms after the last event.
+    fn default() -> Self {
+        Self {
+            least: Duration::from_millis(20),
+            under_flood: Duration::from_millis(320),
+            settle: const { &[Duration::from_millis(40), Duration::from_millis(400)] },
+        }
+    }
+}
 
 /// Watches the ways to peers.
 #[derive(Debug)]
@@ -54,6 +67,14 @@ impl PathWatch {
     where
         K: Clone + Into<Target> + Send + Sync + 'static,
     {
+        Self::spawn_paced(peers, Pacing::default())
+    }
+
+    /// [`PathWatch::spawn`] with another pace.
+    pub fn spawn_paced<K>(peers: Vec<K>, pacing: Pacing) -> (mpsc::Receiver<(K, PathToPeer)>, JoinHandle<()>)
+    where
+        K: Clone + Into<Target> + Send + Sync + 'static,
+    {
         let (updates, receiver) = mpsc::channel(peers.len() + SPARE_UPDATES);
         let targets = peers.iter().cloned().map(Into::into).collect();
         let known = vec![None; peers.len()];
@@ -62,6 +83,7 @@ impl PathWatch {
             targets,
             known,
             updates,
+            pacing,
         };
         (receiver, tokio::spawn(task.run()))
     }
@@ -73,6 +95,7 @@ struct Task<K> {
     /// What the receiver was told last, by peer.
     known: Vec<Option<PathToPeer>>,
     updates: mpsc::Sender<(K, PathToPeer)>,
+    pacing: Pacing,
 }
 
 /// Why a watch over one set of sockets ended.
@@ -124,7 +147,7 @@ impl<K: Clone> Task<K> {
         let netlink = Netlink::open()?;
         self.tell_changes(&netlink).await?;
 
-        let mut pace = Pace::new(Instant::now());
+        let mut pace = Pace::new(self.pacing.clone(), Instant::now());
         loop {
             let settle = pace.settle_at();
             let cause = tokio::select! {
@@ -183,21 +206,24 @@ enum Cause {
 /// When the kernel may be asked again, and why.
 #[derive(Debug)]
 struct Pace {
+    pacing: Pacing,
     near_at: Instant,
     routes_at: Instant,
     routes_pace: Duration,
     last_event: Instant,
-    /// How many of [`SETTLE`] have been done since the last event.
+    /// How many of the times to settle have passed since the last event.
     settled: usize,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
+    fn new(pacing: Pacing, now: Instant) -> Self {
+        let routes_pace = pacing.least;
         // The events of the time before the first question count as one event.
         Self {
+            pacing,
             near_at: now,
             routes_at: now,
-            routes_pace: PACE,
+            routes_pace,
             last_event: now,
             settled: 0,
         }
@@ -205,36 +231,34 @@ impl Pace {
 
     /// When to ask without any event, if at all. Changes with [`Pace::asked`].
     fn settle_at(&self) -> Option<Instant> {
-        SETTLE.get(self.settled).map(|after| self.last_event + *after)
+        self.pacing
+            .settle
+            .get(self.settled)
+            .map(|after| self.last_event + *after)
     }
 
     /// The kernel has just been asked; `changed` says whether an answer was new.
     fn asked(&mut self, cause: Cause, changed: bool, now: Instant) {
         match cause {
-            Cause::Near => {
+            Cause::Settle => self.settled += 1,
+            Cause::Near | Cause::Routes => {
                 self.last_event = now;
                 self.settled = 0;
             }
-            Cause::Routes => {
-                self.routes_pace = match changed {
-                    true => PACE,
-                    false => (self.routes_pace * 2).min(PACE_UNDER_FLOOD),
-                };
-                self.last_event = now;
-                self.settled = 0;
-            }
-            Cause::Settle => {
-                self.settled += 1;
-                if self.settled == SETTLE.len() {
-                    self.routes_pace = PACE;
-                }
-            }
         }
-        self.near_at = now + PACE;
-        self.routes_at = self.routes_at.max(now + PACE);
-        if cause == Cause::Routes {
-            self.routes_at = now + self.routes_pace;
-        }
+
+        self.routes_pace = match cause {
+            Cause::Near => self.routes_pace,
+            Cause::Routes if changed => self.pacing.least,
+            Cause::Routes => (self.routes_pace * 2).min(self.pacing.under_flood),
+            Cause::Settle if self.settle_at().is_none() => self.pacing.least,
+            Cause::Settle => self.routes_pace,
+        };
+        self.near_at = now + self.pacing.least;
+        self.routes_at = match cause {
+            Cause::Routes => now + self.routes_pace,
+            Cause::Near | Cause::Settle => self.routes_at.max(self.near_at),
+        };
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +47,10 @@ impl Namespace {
         namespace
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs `ip ARGUMENTS` in the namespace.
     pub(crate) fn ip(&self, arguments: &str) -> String {
         ip(&format!("-n {} {arguments}", self.name))
@@ -63,8 +68,7 @@ impl Namespace {
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                let file = File::open(format!("/run/netns/{}", self.name)).expect("open the namespace");
-                setns(file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+                enter(&self.name);
                 work()
             });
             inside
@@ -73,15 +77,28 @@ impl Namespace {
         })
     }
 
-    /// Like [`Namespace::run`], in a current-thread tokio runtime.
+    /// Like [`Namespace::run`], with a tokio runtime whose tasks run on a thread of their own, also inside.
     pub(crate) fn run_async<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
         self.run(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
+            let name = self.name.clone();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .on_thread_start(move || enter(&name))
                 .enable_all()
                 .build()
                 .expect("runtime");
             runtime.block_on(work())
         })
+    }
+
+    /// Waits until a counter of `/proc/net/netstat` has grown, does `work` in between.
+    pub(crate) fn counts<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
+        let before = self.counter(name);
+        let result = work();
+        wait_for(format!("growth of {name}"), || {
+            (self.counter(name) > before).then_some(())
+        });
+        result
     }
 
     /// A counter of `/proc/net/netstat`, e.g. `TCPMinTTLDrop`.
@@ -158,6 +175,28 @@ pub(crate) fn connected(peer: SocketAddr, options: &TcpOptions) -> TcpStream {
 /// Waits for a connection to take.
 pub(crate) fn accepted(listener: &Listener) -> (TcpStream, SocketAddr) {
     wait_for("connection to accept", || listener.accept().expect("accept"))
+}
+
+/// Sends four octets and waits until the other end has read them.
+pub(crate) fn pass(from: &mut TcpStream, to: &mut TcpStream) {
+    from.write_all(b"open").expect("write");
+    let mut octets = [0; 4];
+    wait_for("four octets", || match to.read_exact(&mut octets) {
+        Ok(()) => Some(()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => panic!("read: {error}"),
+    });
+    assert_eq!(octets, *b"open");
+}
+
+/// Whether there is nothing to read.
+pub(crate) fn silent(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+fn enter(namespace: &str) {
+    let file = File::open(format!("/run/netns/{namespace}")).expect("open the namespace");
+    setns(file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
 }
 
 fn ip(arguments: &str) -> String {

@@ -76,14 +76,13 @@ pub(super) fn merge(as_path: AsPath, as4_path: AsPath) -> AsPath {
             }
         }
     }
-    for segment in as4_path.0 {
+    let mut rest = as4_path.0.into_iter();
+    match (merged.last_mut(), rest.next()) {
         // One sequence that was cut in two is one sequence again.
-        if let (Some(AsSegment::Sequence(head)), AsSegment::Sequence(tail)) = (merged.last_mut(), &segment) {
-            head.extend_from_slice(tail);
-        } else {
-            merged.push(segment);
-        }
+        (Some(AsSegment::Sequence(head)), Some(AsSegment::Sequence(tail))) => head.extend_from_slice(&tail),
+        (_, first) => merged.extend(first),
     }
+    merged.extend(rest);
     AsPath(merged)
 }
 
@@ -117,3 +116,6 @@ fn four_octet_asns(octets: &[u8]) -> Vec<u32> {
     let (chunks, _) = octets.as_chunks();
     chunks.iter().map(|asn| u32::from_be_bytes(*asn)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,3 +92,6 @@ fn decode_parameters(mut reader: Reader<'_>) -> Result<Vec<Capability>, Notifica
 fn malformed() -> Notification {
     Notification::new(code::OPEN, 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -410,3 +410,6 @@ fn error(subcode: u8) -> Notification {
 fn attribute_error(subcode: u8, attribute: &[u8]) -> Notification {
     Notification::with_data(code::UPDATE, subcode, attribute.to_vec())
 }
+
+#[cfg(test)]
+mod tests;

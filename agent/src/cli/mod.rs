@@ -1,0 +1,99 @@
+//! The command line: pflag syntax in, plain [`Settings`] out.
+//!
+//! [`parse`] never touches the process: arguments and environment are parameters. What it returns contains no
+//! type of the argument parser.
+
+mod duration;
+mod env;
+mod flags;
+mod parser;
+mod settings;
+mod values;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod value_tests;
+
+pub use duration::{DurationError, parse_duration};
+pub use env::PodIps;
+pub use settings::{Bfd, GracefulRestart, Grpc, LogFormat, Settings};
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Why there are no settings, or why there should be none.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Help or version was asked for; this is the text for stdout.
+    #[error("{0}")]
+    Help(String),
+    /// The command line cannot be read: unknown flag or command, or a value of the wrong form.
+    #[error("{message}")]
+    Syntax {
+        /// One line that names the input.
+        message: String,
+        /// The usage text.
+        usage: String,
+    },
+    /// Each flag can be read, but together they make no configuration.
+    #[error("failed to parse config: {0}")]
+    Invalid(String),
+}
+
+impl CliError {
+    /// Tells the user, on `out` if it is what was asked for and else on `err`, and gives the exit code.
+    pub fn report(&self, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+        // Where the reader is gone, there is nobody to tell.
+        let _ = match self {
+            Self::Help(text) => write!(out, "{text}"),
+            Self::Syntax { message, usage } => writeln!(err, "{message}\n\n{usage}"),
+            Self::Invalid(_) => writeln!(err, "{self}"),
+        };
+        ExitCode::from(self.exit_code())
+    }
+
+    /// The exit code of the process, as kube-ovn-speaker has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Help(_) => 0,
+            Self::Syntax { .. } => 2,
+            Self::Invalid(_) => 1,
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// `twintor run`.
+    Run(Box<Settings>),
+}
+
+/// Reads a command line. `args` begins with the name of the program: as `kube-ovn-speaker`, it behaves as
+/// `twintor run`. `env` looks up environment variables.
+///
+/// # Errors
+///
+/// See [`CliError`]; the first problem that is found, except that all missing flags are named together.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Command, CliError> {
+    let args = as_twintor(args.into_iter().collect());
+    let given = parser::parse(args)?;
+    let settings = settings::build(&given, &env)?;
+    Ok(Command::Run(Box::new(settings)))
+}
+
+fn as_twintor(mut args: Vec<OsString>) -> Vec<OsString> {
+    let called = args
+        .first()
+        .and_then(|name| Path::new(name).file_name().map(ToOwned::to_owned));
+    if called.is_some_and(|name| name == "kube-ovn-speaker") {
+        args.insert(1, "run".into());
+    }
+    args
+}

@@ -1,0 +1,326 @@
+//! The announcement index: which prefixes this node should announce now, and why.
+//!
+//! ```text
+//! object events ──▶ Index::apply ──▶ changes of the desired set (never the whole set)
+//!                      │
+//!                      ├─ explain(prefix): the objects and the policy behind it
+//!                      └─ problems(): objects whose annotation cannot do what it asks for
+//! ```
+//!
+//! It is a pure fold: no I/O, no clock, and the same events give the same changes in the same order. Each object
+//! holds *claims* on prefixes; a prefix is desired as long as anybody claims it. A pod depends on the subnets its
+//! annotations name, so each subnet knows its pods and a changed subnet looks at no others.
+//!
+//! Policy: the annotation `ovn.kubernetes.io/bgp` of the pod, else that of its subnet; `true`, `yes` and
+//! `cluster` mean every speaker, `local` the speaker on the pod's node, `false` none.
+
+mod addresses;
+mod claims;
+mod explain;
+mod plain;
+mod pods;
+mod problem;
+mod subnets;
+mod word;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod problem_tests;
+#[cfg(test)]
+mod tests;
+
+pub use explain::{Reason, Via};
+pub use problem::{Problem, ProblemChange, ProblemKind, Severity};
+
+use crate::objects::{Kind, Object, ObjectKey};
+use claims::Claims;
+use plain::PlainBody;
+use pods::PodBody;
+use problem::Problems;
+use std::collections::HashMap;
+use std::sync::Arc;
+use subnets::{SubnetId, Subnets};
+use wire::{FamilySet, Prefix};
+
+/// What this speaker is and may announce.
+#[derive(Clone, Debug)]
+pub struct IndexConfig {
+    /// The name of this node in lower case, as pods name it in `spec.nodeName`; `None` if it is not known, which
+    /// makes `local` impossible.
+    pub node_name: Option<String>,
+    /// The families that some peer takes. Prefixes of another family are diagnosed, not announced.
+    pub families: FamilySet,
+    /// Whether cluster addresses of Services are considered.
+    pub announce_cluster_ip: bool,
+    /// Whose addresses are announced.
+    pub mode: Mode,
+    /// Whether a Subnet or IptablesEIP without any `status` is taken as ready: yes for manifests, which have no
+    /// controller that would write one, no for an API server.
+    pub missing_status_is_ready: bool,
+}
+
+/// Whose addresses are announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Pods, Subnets and Services.
+    Node,
+    /// The IptablesEIPs of one NAT gateway.
+    NatGateway {
+        /// The name of the VpcNatGateway.
+        gateway_name: String,
+    },
+}
+
+/// Something that happened to an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The object was created or changed; this is all of it.
+    Upsert(Box<Object>),
+    /// The object is gone.
+    Delete(ObjectKey),
+}
+
+/// A prefix that entered or left the desired set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Whether it is to be announced (else withdrawn).
+    pub announced: bool,
+}
+
+/// The fold of object events into the desired set. See the [module](self).
+#[derive(Debug)]
+pub struct Index {
+    config: IndexConfig,
+    ids: HashMap<Arc<ObjectKey>, Id>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<Id>,
+    subnets: Subnets,
+    claims: Claims,
+    problems: Problems,
+    generation: u32,
+    resyncs: [Option<u32>; Kind::ALL.len()],
+}
+
+type Id = u32;
+
+#[derive(Debug)]
+struct Slot {
+    key: Arc<ObjectKey>,
+    /// Counts up with each resync; an object not seen since its kind's resync began has an older one.
+    generation: u32,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Pod(PodBody),
+    Subnet(SubnetId),
+    Plain(PlainBody),
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new(config: IndexConfig) -> Self {
+        Self {
+            config,
+            ids: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            subnets: Subnets::default(),
+            claims: Claims::default(),
+            problems: Problems::default(),
+            generation: 0,
+            resyncs: [None; Kind::ALL.len()],
+        }
+    }
+
+    /// Takes one event in and returns how the desired set changed by it: each prefix at most once, announcements
+    /// first.
+    pub fn apply(&mut self, event: Event) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.fold(event, &mut changes);
+        changes
+    }
+
+    /// Takes several events in as one: a prefix that leaves with one object and enters with another does not
+    /// appear in the changes.
+    pub fn apply_all(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for event in events {
+            self.fold(event, &mut changes);
+        }
+        net(changes)
+    }
+
+    /// Begins the replacement of all objects of one kind: whatever is not upserted until
+    /// [`complete_resync`](Self::complete_resync) was deleted meanwhile. Upserts take effect at once. A resync
+    /// that was begun and not completed is abandoned by this.
+    pub fn begin_resync(&mut self, kind: Kind) {
+        self.generation = self.generation.wrapping_add(1);
+        self.resyncs[kind as usize] = Some(self.generation);
+    }
+
+    /// How many objects [`complete_resync`](Self::complete_resync) would delete now, and how many it would keep.
+    /// For a guard against an implausibly empty answer. Objects without any bearing on announcements are not
+    /// counted.
+    pub fn resync_outcome(&self, kind: Kind) -> ResyncOutcome {
+        let missing = self.missing(kind).len();
+        let all = self.slots.iter().flatten();
+        let known = all.filter(|slot| slot.key.kind == kind).count();
+        ResyncOutcome {
+            missing,
+            kept: known - missing,
+        }
+    }
+
+    /// Ends the replacement: deletes the objects of that kind that were not seen since it began. Does nothing
+    /// where none was begun.
+    pub fn complete_resync(&mut self, kind: Kind) -> Vec<Change> {
+        let missing = self.missing(kind);
+        self.resyncs[kind as usize] = None;
+        let mut changes = Vec::new();
+        for key in missing {
+            self.delete(&key, &mut changes);
+        }
+        net(changes)
+    }
+
+    /// Ends the replacement without deleting anything: the answer was not to be trusted.
+    pub fn abandon_resync(&mut self, kind: Kind) {
+        self.resyncs[kind as usize] = None;
+    }
+
+    /// How many prefixes are desired.
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Whether nothing is desired.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the prefix is desired.
+    pub fn contains(&self, prefix: &Prefix) -> bool {
+        self.claims.contains(prefix)
+    }
+
+    /// The whole desired set, IPv4 first, in order. For status output; the way to the switches is the changes.
+    pub fn announced(&self) -> impl Iterator<Item = Prefix> + '_ {
+        self.claims.iter()
+    }
+
+    /// What is wrong with which objects now, in the order of the objects.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> + '_ {
+        self.problems.iter()
+    }
+
+    /// Which problems came or went since the last call, each once.
+    pub fn take_problem_changes(&mut self) -> Vec<ProblemChange> {
+        self.problems.take_changes()
+    }
+
+    fn fold(&mut self, event: Event, changes: &mut Vec<Change>) {
+        let object = match event {
+            Event::Upsert(object) => object,
+            Event::Delete(key) => return self.delete(&key, changes),
+        };
+        let key = object.key();
+        match (&self.config.mode, &*object) {
+            (Mode::Node, Object::Pod(pod)) => self.upsert_pod(key, pod, changes),
+            (Mode::Node, Object::Subnet(subnet)) => self.upsert_subnet(key, subnet, changes),
+            (Mode::Node, Object::Service(service)) => self.upsert_service(key, service, changes),
+            (_, Object::IptablesEip(eip)) => self.upsert_eip(key, eip, changes),
+            (Mode::NatGateway { .. }, Object::Pod(_) | Object::Subnet(_) | Object::Service(_)) => {}
+            (_, Object::VpcNatGateway(_)) => {}
+        }
+    }
+
+    fn delete(&mut self, key: &ObjectKey, changes: &mut Vec<Change>) {
+        let Some((key, id)) = self.ids.remove_entry(key) else {
+            return;
+        };
+        let Some(slot) = self.slots[id as usize].take() else {
+            return;
+        };
+        self.free.push(id);
+        match slot.body {
+            Body::Pod(pod) => self.remove_pod(id, &pod, changes),
+            Body::Subnet(subnet) => self.remove_subnet(subnet, changes),
+            Body::Plain(plain) => self.claims.replace(plain.prefixes(), &[], changes),
+        }
+        self.problems.set(&key, Vec::new());
+    }
+
+    /// The id of a known object, marked as seen; or a new one.
+    fn see(&mut self, key: ObjectKey, body: impl FnOnce() -> Body) -> (Id, Arc<ObjectKey>) {
+        let generation = self.generation;
+        if let Some((known, id)) = self.ids.get_key_value(&key) {
+            if let Some(slot) = &mut self.slots[*id as usize] {
+                slot.generation = generation;
+            }
+            return (*id, Arc::clone(known));
+        }
+        let key = Arc::new(key);
+        let slot = Slot {
+            key: Arc::clone(&key),
+            generation,
+            body: body(),
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.slots[id as usize] = Some(slot);
+                id
+            }
+            None => {
+                self.slots.push(Some(slot));
+                (self.slots.len() - 1) as Id
+            }
+        };
+        self.ids.insert(Arc::clone(&key), id);
+        (id, key)
+    }
+
+    fn missing(&self, kind: Kind) -> Vec<Arc<ObjectKey>> {
+        let Some(began) = self.resyncs[kind as usize] else {
+            return Vec::new();
+        };
+        let slots = self.slots.iter().flatten();
+        let missing = slots.filter(|slot| slot.key.kind == kind && is_before(slot.generation, began));
+        let mut keys: Vec<_> = missing.map(|slot| Arc::clone(&slot.key)).collect();
+        keys.sort_unstable();
+        keys
+    }
+}
+
+/// What completing a resync would do, in objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResyncOutcome {
+    /// Objects that would be deleted.
+    pub missing: usize,
+    /// Objects that would stay.
+    pub kept: usize,
+}
+
+/// Whether one generation is older than another, across the wrap of the counter.
+fn is_before(generation: u32, other: u32) -> bool {
+    (generation.wrapping_sub(other) as i32) < 0
+}
+
+/// Leaves of each prefix its last change, and none where it changed back. Announcements come first.
+fn net(mut changes: Vec<Change>) -> Vec<Change> {
+    let first = changes.first().map(|change| change.announced);
+    if changes.iter().all(|change| Some(change.announced) == first) {
+        return changes;
+    }
+    // Changes of one prefix alternate, so an even number of them is none. The sort is stable.
+    changes.sort_by_key(|change| change.prefix);
+    let runs = changes.chunk_by(|one, other| one.prefix == other.prefix);
+    let odd = runs.filter(|run| run.len() % 2 == 1);
+    let mut left: Vec<_> = odd.filter_map(|run| run.last().copied()).collect();
+    left.sort_by_key(|change| !change.announced);
+    left
+}

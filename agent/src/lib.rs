@@ -1,0 +1,17 @@
+//! The agent: from Kubernetes objects to the announcements of one node.
+//!
+//! - [`cli`]: the command line and environment, as plain [`Settings`](cli::Settings).
+//! - [`objects`]: the Kubernetes objects, reduced to what is used.
+//! - [`sources`]: where the objects come from, as batches of events.
+//! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
+//! - [`logging`]: what operators read.
+//! - [`rack`]: the way from settings and changes to the rack thread.
+//! - [`run`]: the wiring of all that.
+
+pub mod cli;
+pub mod index;
+pub mod logging;
+pub mod objects;
+pub mod rack;
+pub mod run;
+pub mod sources;

@@ -1,0 +1,269 @@
+//! The wiring: settings → source → index → announcer.
+//!
+//! ```text
+//! manifests thread ──Batch──▶ consume ──▶ Index ──Vec<Change>──▶ Announcer (the rack)
+//! ```
+//!
+//! The channel from the source is bounded, so a slow announcer slows the source and nothing piles up. The index
+//! is owned by the consuming task alone.
+
+use crate::cli::Settings;
+use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
+use crate::rack::RackAnnouncer;
+use crate::sources::manifests;
+use crate::sources::{Batch, ReportChange};
+use anyhow::Context;
+use std::future::Future;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// How many batches may wait for the index. One batch is one change of the outside world; a burst larger than
+/// this waits in the kernel's inotify queue.
+const BATCHES: usize = 64;
+
+/// How many lines of one kind are logged for one batch; the rest is counted. A directory full of mistakes must not
+/// bury everything else.
+const LINES: usize = 20;
+
+/// How long the rack may take to say good-bye. kubelet kills 30 s after the signal by default; a NAT gateway pod
+/// has no grace at all.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Takes the changes of the desired set to the switches.
+pub trait Announcer: Send {
+    /// Announces and withdraws. Each prefix is in the changes at most once.
+    fn apply(&mut self, changes: Vec<Change>) -> impl Future<Output = ()> + Send;
+
+    /// Everything that was there at the start has been applied: from now on an absent prefix is meant to be absent
+    /// (End-of-RIB may be sent). Called once.
+    fn sync_complete(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The process ends by a signal.
+    fn shut_down(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Runs until SIGTERM or SIGINT. The log must be set up.
+///
+/// # Errors
+///
+/// If the source cannot be started or ends by itself, or the process lacks a basic resource.
+pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let announcer = tokio::select! {
+            announcer = RackAnnouncer::start(settings) => announcer?,
+            _ = signals.next() => return Ok(()),
+        };
+        serve(settings, announcer).await
+    })
+}
+
+/// Runs the source and feeds the announcer until a signal comes.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn serve(settings: &Settings, mut announcer: impl Announcer) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let dir = settings
+        .manifests
+        .clone()
+        .context("there is no source of objects; set --manifests")?;
+    let (sender, batches) = mpsc::channel(BATCHES);
+    let source = manifests::spawn(dir, sender)?;
+
+    let mut consumer = Consumer::new(index_config(settings));
+    let ended = tokio::select! {
+        () = consumer.consume(batches, &mut announcer) => Err(anyhow::anyhow!("the source of objects ended by itself")),
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping");
+            Ok(())
+        }
+    };
+    if tokio::time::timeout(FAREWELL, announcer.shut_down())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            seconds = FAREWELL.as_secs(),
+            "the switches did not take the good-bye in time"
+        );
+    }
+    // The receiver is gone with the consumer, so the thread cannot be waiting for it.
+    source.stop();
+    ended
+}
+
+/// What the index has to know of the settings.
+pub fn index_config(settings: &Settings) -> IndexConfig {
+    let mode = match &settings.gateway_name {
+        None => Mode::Node,
+        Some(gateway_name) => Mode::NatGateway {
+            gateway_name: gateway_name.clone(),
+        },
+    };
+    IndexConfig {
+        node_name: settings.node_name.clone(),
+        families: settings.families(),
+        announce_cluster_ip: settings.announce_cluster_ip,
+        mode,
+        missing_status_is_ready: settings.manifests.is_some(),
+    }
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Folds batches into the index and hands the changes on.
+pub(crate) struct Consumer {
+    index: Index,
+    started: Instant,
+    complete: bool,
+}
+
+impl Consumer {
+    pub(crate) fn new(config: IndexConfig) -> Self {
+        Self {
+            index: Index::new(config),
+            started: Instant::now(),
+            complete: false,
+        }
+    }
+
+    /// Until the source ends.
+    pub(crate) async fn consume(
+        &mut self,
+        mut batches: mpsc::Receiver<Batch>,
+        announcer: &mut impl Announcer,
+    ) {
+        while let Some(batch) = batches.recv().await {
+            self.take(batch, announcer).await;
+        }
+    }
+
+    async fn take(&mut self, batch: Batch, announcer: &mut impl Announcer) {
+        log_reports(&batch.reports);
+        let changes = self.index.apply_all(batch.events);
+        if !changes.is_empty() {
+            let announced = changes.iter().filter(|change| change.announced).count();
+            let withdrawn = changes.len() - announced;
+            tracing::debug!(
+                announced,
+                withdrawn,
+                desired = self.index.len(),
+                "the desired set changed"
+            );
+            self.trace(&changes);
+            announcer.apply(changes).await;
+        }
+        if batch.complete && !self.complete {
+            self.complete = true;
+            let took_ms = self.started.elapsed().as_millis();
+            tracing::info!(desired = self.index.len(), took_ms, "all objects are known");
+            announcer.sync_complete().await;
+        }
+        // Before that, a pod may only seem to lack its subnet.
+        if self.complete {
+            log_problems(&self.index.take_problem_changes());
+        }
+    }
+
+    fn trace(&self, changes: &[Change]) {
+        if !tracing::enabled!(tracing::Level::TRACE) {
+            return;
+        }
+        for change in changes {
+            if !change.announced {
+                tracing::trace!(prefix = %change.prefix, "withdraw");
+                continue;
+            }
+            // explain() looks through all objects: too slow to ask for each of many.
+            let reasons = if changes.len() <= LINES {
+                self.index.explain(&change.prefix)
+            } else {
+                Vec::new()
+            };
+            let reason = reasons.first().map(ToString::to_string).unwrap_or_default();
+            tracing::trace!(prefix = %change.prefix, reason, "announce");
+        }
+    }
+}
+
+fn log_reports(reports: &[ReportChange]) {
+    for change in reports.iter().take(LINES) {
+        match change {
+            ReportChange::New(report) => tracing::warn!(
+                file = report.file,
+                document = report.document,
+                line = report.line,
+                "{}",
+                report.message
+            ),
+            ReportChange::Cleared(report) => {
+                tracing::info!(file = report.file, "no longer: {}", report.message);
+            }
+        }
+    }
+    log_rest(reports.len());
+}
+
+fn log_problems(problems: &[ProblemChange]) {
+    for change in problems.iter().take(LINES) {
+        match change {
+            ProblemChange::New(problem) => log_problem(problem),
+            ProblemChange::Cleared(problem) => tracing::debug!(
+                object = %problem.object,
+                field = problem.field,
+                "no longer: {}",
+                problem.kind
+            ),
+        }
+    }
+    log_rest(problems.len());
+}
+
+fn log_problem(Problem { object, field, kind }: &Problem) {
+    let remedy = kind.remedy();
+    match kind.severity() {
+        Severity::Warning => tracing::warn!(%object, field, remedy, "{kind}"),
+        Severity::Note => tracing::info!(%object, field, remedy, "{kind}"),
+    }
+}
+
+fn log_rest(all: usize) {
+    if all > LINES {
+        tracing::warn!(not_shown = all - LINES, "and more of the same kind");
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,0 +1,25 @@
+//! Objects from a directory of manifests, followed by inotify.
+//!
+//! ```text
+//! inotify ──▶ watch ──names──▶ read ──text──▶ documents ──objects──▶ store ──▶ Batch
+//! ```
+//!
+//! - Files that end in `.yaml`, `.yml` or `.json` and do not begin with a dot; no subdirectories. A swapped
+//!   `..data` link (the way ConfigMaps are mounted) makes all of them be read again.
+//! - A file is read when its writer closes it, when it is moved in, or when a link to it is made; at once, without
+//!   waiting for more. Only a removal waits one millisecond, because editors replace a file by removing it first.
+//! - What cannot be read does not withdraw anything: the last good content stays, and a report says why.
+//! - The same object in two files: the file whose name sorts first wins.
+
+mod documents;
+mod store;
+mod watch;
+
+#[cfg(test)]
+mod document_tests;
+#[cfg(test)]
+mod store_tests;
+#[cfg(test)]
+mod watch_tests;
+
+pub use watch::{ManifestError, ManifestSource, spawn};
