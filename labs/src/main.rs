@@ -220,14 +220,14 @@ fn list() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-<<<<<<< HEAD
 fn kube_build() -> Result<ExitCode> {
     let found = kube::ensure_apiserver(&mut |line| println!("{line}"))?;
     for program in [found.etcd, found.apiserver, found.kubectl] {
         println!("{}", program.display());
     }
     Ok(ExitCode::SUCCESS)
-=======
+}
+
 fn senders(names: &[String]) -> Result<Vec<Sender>> {
     if names.is_empty() {
         return Ok(Sender::ALL.to_vec());
@@ -236,7 +236,6 @@ fn senders(names: &[String]) -> Result<Vec<Sender>> {
         .iter()
         .map(|name| Sender::named(name).with_context(|| format!("no sender {name}")))
         .collect()
->>>>>>> labs
 }
 
 fn nodes(record: &Record) -> impl Iterator<Item = &str> {

@@ -2,3 +2,4 @@
 //! request behaves like the real one as long as nothing is requested.
 
 mod cluster;
+mod likeness;
