@@ -2,4 +2,5 @@
 //! request behaves like the real one as long as nothing is requested.
 
 mod cluster;
+mod faults;
 mod likeness;
