@@ -12,6 +12,7 @@ mod http;
 mod kinds;
 mod mgmt;
 pub mod objects;
+pub mod scale;
 mod users;
 
 pub use apiserver_build::{Binaries, ensure_apiserver};
