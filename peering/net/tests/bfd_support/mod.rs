@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod foreign;
+
 use std::fmt::Display;
 use std::fs::File;
 use std::net::IpAddr;
