@@ -1,5 +1,6 @@
 //! How late the thread wakes up.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Buckets per doubling.
@@ -8,7 +9,7 @@ const STEPS: u32 = 4;
 const BUCKETS: usize = 26 * STEPS as usize;
 
 /// A histogram of how much later than planned the thread came to act on a deadline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Lateness {
     buckets: [u64; BUCKETS],
     count: u64,
@@ -22,6 +23,17 @@ impl Default for Lateness {
             count: 0,
             max: Duration::ZERO,
         }
+    }
+}
+
+impl fmt::Debug for Lateness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lateness")
+            .field("count", &self.count)
+            .field("p50", &self.percentile(50.0))
+            .field("p99", &self.percentile(99.0))
+            .field("max", &self.max)
+            .finish_non_exhaustive()
     }
 }
 

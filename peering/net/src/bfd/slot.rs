@@ -71,10 +71,6 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn shorter(self) -> Option<Duration> {
-        self.ours.into_iter().chain(self.theirs).min()
-    }
-
     pub(super) fn sum(self) -> Duration {
         self.ours.unwrap_or_default() + self.theirs.unwrap_or_default()
     }
@@ -94,6 +90,9 @@ pub(super) struct Slot {
     pub(super) leave_at: Option<Instant>,
     pub(super) state_since: Instant,
     pub(super) last_received: Option<Instant>,
+    pub(super) last_sent: Option<Instant>,
+    /// When a stall of ours ended that the session may not survive.
+    pub(super) stalled_at: Option<Instant>,
     pub(super) patience: Patience,
     pub(super) last_down: Option<(LastDown, Instant)>,
     pub(super) recorder: Recorder,
@@ -114,6 +113,8 @@ impl Slot {
             leave_at: None,
             state_since: now,
             last_received: None,
+            last_sent: None,
+            stalled_at: None,
             patience: Patience::default(),
             last_down: None,
             recorder: Recorder::new(),
@@ -190,6 +191,18 @@ impl Slot {
             ours: self.session.detection_time(),
             theirs: self.session.transmit_interval().map(|i| i.saturating_mul(mult)),
         };
+    }
+
+    /// Whether we were so late that this session may go down for it: the other end has heard nothing for nearly its
+    /// Detection Time, or we have done nothing for ours.
+    pub(super) fn suffers_from(&self, late: Duration, now: Instant) -> bool {
+        if self.session.state() != State::Up {
+            return false;
+        }
+        let Patience { ours, theirs } = self.patience;
+        let unheard = self.last_sent.map(|sent| now.saturating_duration_since(sent));
+        let gives_up = |(unheard, theirs): (Duration, Duration)| unheard >= theirs - theirs / 10;
+        ours.is_some_and(|ours| late >= ours) || unheard.zip(theirs).is_some_and(gives_up)
     }
 
     /// Tells what is new only.

@@ -50,19 +50,12 @@ pub(super) struct Table {
     open: [bool; Port::ALL.len()],
     /// When the kernel was last seen to have dropped packets there.
     overflowed: [Option<Instant>; Port::ALL.len()],
-    stall: Option<Stall>,
     local_stalls: u64,
     longest_stall: Duration,
     unattributed: Discards,
     last_unknown: Option<(SocketAddr, Option<NonZeroU32>)>,
     changed: bool,
     news: News,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Stall {
-    ended: Instant,
-    stalled: Duration,
 }
 
 impl Table {
@@ -78,7 +71,6 @@ impl Table {
             last_id: 0,
             open: [false; Port::ALL.len()],
             overflowed: [None; Port::ALL.len()],
-            stall: None,
             local_stalls: 0,
             longest_stall: Duration::ZERO,
             unattributed: Discards::default(),
@@ -201,18 +193,15 @@ impl Table {
             if slot.session.detection_time().is_some_and(|time| late >= time / 2) {
                 slot.forgive(now);
             }
-            if slot.session.state() == State::Up && slot.patience.shorter().is_some_and(|time| late >= time) {
+            if slot.suffers_from(late, now) {
                 suffers = true;
+                slot.stalled_at = Some(now);
                 slot.recorder
                     .record(now, RecordedWhat::LocalStall { stalled: late });
             }
             self.refresh(index);
         }
         if suffers {
-            self.stall = Some(Stall {
-                ended: now,
-                stalled: late,
-            });
             self.local_stalls += 1;
             self.longest_stall = self.longest_stall.max(late);
             self.news.push(BfdEvent::LocalStall {
@@ -355,6 +344,9 @@ impl Table {
                 let packet = buf.get(..len).unwrap_or_default();
                 let sending = send(index, packet);
                 let taken = matches!(sending, Sending::Taken | Sending::TakenAfterRefusal);
+                if taken {
+                    slot.last_sent = Some(now);
+                }
                 slot.send_failures += u64::from(!taken);
                 slot.refusals += u64::from(sending == Sending::TakenAfterRefusal);
                 match sending {
@@ -546,7 +538,7 @@ impl Table {
         let key = slot.key();
         while let Some(event) = slot.session.poll_event() {
             let news = match event {
-                Event::StateChanged(change) => state_changed(slot, &change, self.stall),
+                Event::StateChanged(change) => state_changed(slot, &change),
                 Event::RemoteDisabled => Some(BfdEvent::RemoteAdminDown { key }),
                 Event::RemoteEnabled => Some(BfdEvent::RemoteEnabled { key }),
                 Event::PollCompleted => None,
@@ -610,7 +602,7 @@ fn is_judged_too_early(slot: &Slot, now: Instant, drained: &Drained) -> bool {
         .is_some_and(|deadline| deadline <= now && drained < deadline)
 }
 
-fn state_changed(slot: &mut Slot, change: &StateChange, stall: Option<Stall>) -> Option<BfdEvent> {
+fn state_changed(slot: &mut Slot, change: &StateChange) -> Option<BfdEvent> {
     let key = slot.key();
     let at = change.at;
     slot.state_since = at;
@@ -622,10 +614,9 @@ fn state_changed(slot: &mut Slot, change: &StateChange, stall: Option<Stall>) ->
     }
     let patience = slot.patience;
     let local_stall = change.is_failure()
-        && stall.is_some_and(|stall| {
-            patience.shorter().is_some_and(|time| stall.stalled >= time)
-                && at.saturating_duration_since(stall.ended) <= patience.sum()
-        });
+        && slot
+            .stalled_at
+            .is_some_and(|stalled_at| at.saturating_duration_since(stalled_at) <= patience.sum());
     let down = LastDown {
         cause: change.cause,
         diag: change.local_diag,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod foreign;
+
 use std::fmt::Display;
 use std::fs::File;
 use std::net::IpAddr;
@@ -101,19 +103,29 @@ impl Wire {
         let (left, middle, right) = (Namespace::new(), Namespace::new(), Namespace::new());
         middle.ip("link add bridge0 type bridge");
         middle.ip("link set bridge0 up");
-        for (end, device, port, host) in [(&left, "west0", "port1", 1), (&right, "east0", "port2", 2)] {
-            end.ip(&format!(
-                "link add {device} type veth peer name {port} netns {}",
-                middle.name()
-            ));
-            middle.ip(&format!("link set {port} master bridge0 up"));
-            end.ip(&format!("link set {device} addrgenmode none"));
-            end.ip(&format!("address add 10.8.0.{host}/24 dev {device}"));
-            end.ip(&format!("address add fd08::{host}/64 dev {device} nodad"));
-            end.ip(&format!("address add fe80::{host}/64 dev {device} nodad"));
-            end.ip(&format!("link set {device} up"));
-        }
-        Self { left, right, middle }
+        let wire = Self { left, right, middle };
+        wire.attach(&wire.left, "west0", "port1", 1);
+        wire.attach(&wire.right, "east0", "port2", 2);
+        wire
+    }
+
+    /// Takes the interface of the left end away and puts another one of the same name in its place.
+    pub(crate) fn replace_left(&self) {
+        self.left.ip("link delete west0");
+        self.attach(&self.left, "west0", "port1", 1);
+    }
+
+    fn attach(&self, end: &Namespace, device: &str, port: &str, host: u8) {
+        end.ip(&format!(
+            "link add {device} type veth peer name {port} netns {}",
+            self.middle.name()
+        ));
+        self.middle.ip(&format!("link set {port} master bridge0 up"));
+        end.ip(&format!("link set {device} addrgenmode none"));
+        end.ip(&format!("address add 10.8.0.{host}/24 dev {device}"));
+        end.ip(&format!("address add fd08::{host}/64 dev {device} nodad"));
+        end.ip(&format!("address add fe80::{host}/64 dev {device} nodad"));
+        end.ip(&format!("link set {device} up"));
     }
 
     /// Cuts the wire; nobody notices but BFD.
