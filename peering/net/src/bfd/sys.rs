@@ -150,6 +150,25 @@ pub(super) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(values[DROPS])
 }
 
+/// Whether a socket that was bound to an interface still is bound to the one of this name: false if it was renamed
+/// or has gone, even if another one has its name now.
+pub(super) fn is_bound_to(socket: BorrowedFd<'_>, name: &str) -> bool {
+    let mut bound = [0_u8; libc::IFNAMSIZ];
+    let mut length = bound.len() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the lifetime of the borrow; the kernel writes at most `length` octets
+    // behind the pointer, which is the size of `bound`, and the actual length into `length`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            bound.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    result == 0 && bound.split(|octet| *octet == 0).next() == Some(name.as_bytes())
+}
+
 /// Puts the calling thread into the class `SCHED_FIFO`, 1 (lowest) to 99. Its children start in the normal class.
 ///
 /// # Errors

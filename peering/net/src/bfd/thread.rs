@@ -23,6 +23,9 @@ use super::transmitter::Transmitter;
 /// When to try again to take a mailbox that somebody else held.
 const MAILBOX_RETRY: Duration = Duration::from_micros(500);
 
+/// How often to look whether interfaces have been replaced.
+const CHECK_DEVICES: Duration = Duration::from_secs(1);
+
 /// Everything that the thread owns. Made by the thread itself.
 pub(super) struct Driver<W> {
     mailbox: Arc<Mailbox>,
@@ -42,6 +45,9 @@ pub(super) struct Driver<W> {
     mailbox_retry_at: Option<Instant>,
     /// The earliest moment at which a socket is to be opened again.
     open_at: Option<Instant>,
+    check_devices_at: Instant,
+    /// When the thread was last able to act on a deadline.
+    acted_at: Instant,
     /// Taken from the inbox; its memory goes back there.
     list: Vec<Wanted>,
     questions: Vec<Question>,
@@ -50,6 +56,7 @@ pub(super) struct Driver<W> {
 
 impl<W: Fn()> Driver<W> {
     pub(super) fn new(mailbox: Arc<Mailbox>, waker: W, limits: BfdLimits) -> Self {
+        let now = Instant::now();
         Self {
             mailbox,
             waker,
@@ -64,6 +71,8 @@ impl<W: Fn()> Driver<W> {
             called: false,
             mailbox_retry_at: None,
             open_at: None,
+            check_devices_at: now,
+            acted_at: now,
             list: Vec::new(),
             questions: Vec::new(),
             stopping: false,
@@ -78,14 +87,7 @@ impl<W: Fn()> Driver<W> {
             let planned = self.table.deadline();
             let readable = self.sleep(planned, busy);
             self.mailbox_retry_at = None;
-            let now = Instant::now();
-            if let Some(planned) = planned.filter(|planned| *planned <= now) {
-                let late = now.saturating_duration_since(planned);
-                self.lateness.record(late);
-                if self.table.stalled(late, now) {
-                    self.transmit();
-                }
-            }
+            self.note_lateness(planned);
             self.read_inbox();
             busy = self.drain(readable);
             self.judge();
@@ -118,6 +120,19 @@ impl<W: Fn()> Driver<W> {
                 %error,
                 "BFD runs without real-time priority; CAP_SYS_NICE would make it punctual on a loaded node"
             ),
+        }
+    }
+
+    fn note_lateness(&mut self, planned: Option<Instant>) {
+        let now = Instant::now();
+        let Some(planned) = planned.filter(|planned| *planned <= now) else {
+            return;
+        };
+        // A deadline that is not judged because packets are unread was late in an earlier turn already.
+        let late = now.saturating_duration_since(planned.max(self.acted_at));
+        self.lateness.record(late);
+        if self.table.stalled(late, now) {
+            self.transmit();
         }
     }
 
@@ -166,6 +181,10 @@ impl<W: Fn()> Driver<W> {
     /// Drains before it judges: a packet that has arrived in time saves its session, however late we are.
     fn judge(&mut self) {
         let now = Instant::now();
+        self.acted_at = now;
+        if self.table.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
         let undrained = self.table.undrained(now, &self.drained(now));
         if undrained.contains(&true) {
             self.drain(undrained);
@@ -186,6 +205,9 @@ impl<W: Fn()> Driver<W> {
 
     fn transmit(&mut self) {
         let now = Instant::now();
+        if self.table.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
         let (table, transmitters) = (&mut self.table, &mut self.transmitters);
         table.transmit(now, |index, packet| {
             let transmitter = transmitters.get_mut(index).and_then(Option::as_mut);
@@ -286,6 +308,10 @@ impl<W: Fn()> Driver<W> {
         if changed {
             self.follow_sessions(now);
         }
+        if self.check_devices_at <= now {
+            self.check_devices_at = now + CHECK_DEVICES;
+            self.check_devices(now);
+        }
         self.open_receivers(now);
         self.open_transmitters(now);
         self.open_at = self.next_opening();
@@ -294,8 +320,14 @@ impl<W: Fn()> Driver<W> {
     fn next_opening(&self) -> Option<Instant> {
         let receivers = self.receivers.iter().filter_map(Receiver::retry_at);
         let transmitters = self.transmitters.iter().flatten();
+        let check = self
+            .transmitters
+            .iter()
+            .any(Option::is_some)
+            .then_some(self.check_devices_at);
         receivers
             .chain(transmitters.filter_map(Transmitter::retry_at))
+            .chain(check)
             .min()
     }
 
@@ -310,6 +342,14 @@ impl<W: Fn()> Driver<W> {
                 old.close(&mut self.ports);
             }
             *transmitter = id.map(|id| Transmitter::new(id, now));
+        }
+    }
+
+    fn check_devices(&mut self, now: Instant) {
+        for (index, transmitter) in self.transmitters.iter_mut().enumerate() {
+            if let Some((transmitter, slot)) = transmitter.as_mut().zip(self.table.slot(index)) {
+                transmitter.check_device(slot.wanted.device, now);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use bfd::{SourcePorts, TRANSMIT_TTL};
@@ -10,7 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::{BfdAttempt, BfdSocketError};
 use super::slot::{Binding, Port};
-use super::spec::Wanted;
+use super::spec::{InterfaceName, Wanted};
+use super::sys::is_bound_to;
 use super::table::Sending;
 
 /// DSCP CS6 in the position of the TOS octet and the traffic class: network control, RFC 4594 section 3.2.
@@ -60,6 +62,18 @@ impl Transmitter {
         self.retry_at = None;
         if let Some(port) = self.source_port.take() {
             ports.release(port);
+        }
+    }
+
+    /// Whether the interface that the socket is bound to has been replaced by another one of the same name. A session
+    /// that sends would find out by itself, but a passive one waits for packets from an interface that is no more.
+    pub(super) fn check_device(&mut self, device: Option<InterfaceName>, now: Instant) {
+        let Some((socket, device)) = self.socket.as_ref().zip(device) else {
+            return;
+        };
+        if !is_bound_to(socket.as_fd(), device.as_str()) {
+            self.socket = None;
+            self.retry_at = Some(now);
         }
     }
 
@@ -119,19 +133,13 @@ impl Transmitter {
         let spec = &wanted.spec;
         let peer = spec.peer.to_canonical();
         let v6 = peer.is_ipv6();
-        let interface = wanted
-            .device
-            .map(|device| index_of(device.as_str()))
-            .transpose()?;
-
         let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))
             .map_err(at(BfdAttempt::Open))?;
-        if let Some(device) = wanted.device {
-            socket
-                .bind_device(Some(device.as_str().as_bytes()))
-                .map_err(at(BfdAttempt::Device))?;
-        }
+        let interface = match wanted.device {
+            Some(device) => bind_device(&socket, device.as_str()).map_err(at(BfdAttempt::Device))?,
+            None => None,
+        };
         set_options(&socket, v6)?;
         let scope = interface.map_or(0, NonZeroU32::get);
         let source_port = self.bind(&socket, spec.local, peer, scope, ports)?;
@@ -204,13 +212,10 @@ fn set_options(socket: &Socket, v6: bool) -> Result<(), BfdSocketError> {
     socket.set_priority(PRIORITY).map_err(option("SO_PRIORITY"))
 }
 
-fn index_of(device: &str) -> Result<NonZeroU32, BfdSocketError> {
-    let index = nix::net::if_::if_nametoindex(device)
-        .map_err(|errno| BfdSocketError::at(BfdAttempt::Device)(errno.into()))?;
-    NonZeroU32::new(index).ok_or(BfdSocketError {
-        attempt: BfdAttempt::Device,
-        errno: libc::ENODEV,
-    })
+/// Finds the index by way of the socket: `if_nametoindex` may make the kernel wait for a module to be loaded.
+fn bind_device(socket: &Socket, device: &str) -> io::Result<Option<NonZeroU32>> {
+    socket.bind_device(Some(device.as_bytes()))?;
+    socket.device_index_v4()
 }
 
 fn scoped(address: IpAddr, port: u16, scope: u32) -> SocketAddr {
