@@ -47,8 +47,8 @@ mod thread;
 mod transmitter;
 
 pub use bfd::{
-    Auth, AuthError, AuthType, Cause, ConfigError, Counters, Diag, Discard, Hop, Key, Reaction, Remote,
-    State, StateChange,
+    Auth, AuthError, AuthType, Cause, ConfigError, Counters, Diag, Discard, Hop, Key, Packet, Reaction,
+    Remote, State, StateChange,
 };
 
 pub use error::{BfdAttempt, BfdSocketError};

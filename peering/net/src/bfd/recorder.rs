@@ -11,6 +11,14 @@ pub const RECORDING_LEN: usize = 128;
 /// Octets kept of a packet. A Control packet with the longest authentication has 52.
 pub const RECORDED_OCTETS: usize = 64;
 
+/// Places in a Control packet (RFC 5880 §4.1, §4.2).
+const FLAGS: usize = 1;
+const AUTH_TYPE: usize = 24;
+const PASSWORD: usize = 27;
+
+const AUTH_PRESENT: u8 = 0x04;
+const SIMPLE_PASSWORD: u8 = 1;
+
 /// One entry of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -60,7 +68,7 @@ pub enum RecordedWhat {
     Grace,
 }
 
-/// The first octets of a packet.
+/// The first octets of a packet. A password (RFC 5880 §4.2) is blotted out: recordings are shown to people.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RecordedPacket {
     octets: [u8; RECORDED_OCTETS],
@@ -72,6 +80,10 @@ impl RecordedPacket {
         let mut octets = [0; RECORDED_OCTETS];
         for (slot, octet) in octets.iter_mut().zip(packet) {
             *slot = *octet;
+        }
+        let has_auth = octets.get(FLAGS).is_some_and(|flags| flags & AUTH_PRESENT != 0);
+        if has_auth && octets.get(AUTH_TYPE) == Some(&SIMPLE_PASSWORD) {
+            octets.iter_mut().skip(PASSWORD).for_each(|octet| *octet = 0);
         }
         Self {
             octets,

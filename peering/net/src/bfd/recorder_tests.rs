@@ -116,3 +116,18 @@ fn instants_become_times_of_day() {
     assert_eq!(recording.time_of(instant - second), time - second);
     assert_eq!(recording.time_of(instant + second), time + second);
 }
+
+#[test]
+fn passwords_are_not_kept() {
+    let mut packet = [0_u8; 24 + 3 + 6];
+    packet[FLAGS] = AUTH_PRESENT;
+    packet[AUTH_TYPE] = SIMPLE_PASSWORD;
+    packet[PASSWORD..].copy_from_slice(b"secret");
+    let kept = RecordedPacket::new(&packet);
+    assert_eq!(kept.octets()[..PASSWORD], packet[..PASSWORD]);
+    assert_eq!(kept.octets()[PASSWORD..], [0; 6]);
+
+    // A digest is no secret.
+    packet[AUTH_TYPE] = 5;
+    assert_eq!(RecordedPacket::new(&packet).octets(), packet);
+}

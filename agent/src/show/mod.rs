@@ -1,0 +1,2 @@
+//! The commands that look at a running agent.
+pub mod client;
