@@ -55,6 +55,8 @@ pub use error::{BfdAttempt, BfdSocketError};
 pub use event::{BfdDown, BfdEvent};
 pub use handle::{BfdHandle, BfdSpawnError, BfdThread, spawn};
 pub use lateness::Lateness;
-pub use recorder::{RECORDED_OCTETS, RECORDING_LEN, Recorded, RecordedPacket, RecordedWhat, Recording};
+pub use recorder::{
+    AFTERMATH_LEN, RECORDED_OCTETS, RECORDING_LEN, Recorded, RecordedPacket, RecordedWhat, Recording,
+};
 pub use spec::{BfdLimits, BfdSpec, InterfaceName, Refusal};
 pub use status::{BfdListenerStatus, BfdSessionStatus, BfdSnapshot, BfdThreadStatus, Discards, LastDown};

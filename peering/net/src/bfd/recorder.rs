@@ -8,6 +8,9 @@ use bfd::{Discard, StateChange};
 /// Entries that a recording has at most.
 pub const RECORDING_LEN: usize = 128;
 
+/// Entries of them that are kept of what follows a failure.
+pub const AFTERMATH_LEN: usize = 32;
+
 /// Octets kept of a packet. A Control packet with the longest authentication has 52.
 pub const RECORDED_OCTETS: usize = 64;
 
@@ -122,6 +125,8 @@ pub struct Recording {
     pub port: u16,
     /// The last failure: what led to it, oldest first. The last entry is the failure itself.
     pub failure: Vec<Recorded>,
+    /// What came right after it, oldest first: it tells what the other end saw.
+    pub aftermath: Vec<Recorded>,
     /// The last entries, oldest first.
     pub latest: Vec<Recorded>,
     /// The same moment on both clocks, to turn the instants into times of day.
@@ -138,6 +143,7 @@ impl Recording {
             source_port: None,
             port: 0,
             failure: Vec::with_capacity(RECORDING_LEN),
+            aftermath: Vec::with_capacity(AFTERMATH_LEN),
             latest: Vec::with_capacity(RECORDING_LEN),
             clocks: (Instant::now(), SystemTime::now()),
         }
@@ -161,6 +167,7 @@ impl Recording {
 pub(super) struct Recorder {
     ring: Ring,
     failure: Ring,
+    aftermath: Vec<Recorded>,
 }
 
 impl Recorder {
@@ -168,6 +175,7 @@ impl Recorder {
         Self {
             ring: Ring::new(),
             failure: Ring::new(),
+            aftermath: Vec::with_capacity(AFTERMATH_LEN),
         }
     }
 
@@ -175,17 +183,23 @@ impl Recorder {
         if self.ring.repeats(&what) {
             return;
         }
-        self.ring.push(Recorded { at, what });
+        let entry = Recorded { at, what };
+        self.ring.push(entry);
+        if !self.failure.entries.is_empty() && self.aftermath.len() < AFTERMATH_LEN {
+            self.aftermath.push(entry);
+        }
     }
 
     /// Keeps what is in the ring now.
     pub(super) fn freeze(&mut self) {
         self.failure.copy_from(&self.ring);
+        self.aftermath.clear();
     }
 
     /// Appends everything; does not allocate if there is room.
     pub(super) fn write_to(&self, recording: &mut Recording) {
         recording.failure.extend(self.failure.oldest_first());
+        recording.aftermath.extend_from_slice(&self.aftermath);
         recording.latest.extend(self.ring.oldest_first());
     }
 }

@@ -131,3 +131,25 @@ fn passwords_are_not_kept() {
     packet[AUTH_TYPE] = 5;
     assert_eq!(RecordedPacket::new(&packet).octets(), packet);
 }
+
+#[test]
+fn what_follows_a_failure_is_kept() {
+    let mut recorder = Recorder::new();
+    recorder.record(Instant::now(), sent(0));
+    recorder.freeze();
+    for number in 1..=255 {
+        recorder.record(Instant::now(), sent(number));
+    }
+    let mut recording = Recording::reserve(1);
+    recorder.write_to(&mut recording);
+    let aftermath: Vec<_> = recording.aftermath.iter().map(|entry| entry.what).collect();
+    assert_eq!(aftermath, (1..=32).map(sent).collect::<Vec<_>>());
+    let story: Vec<_> = recording.story().iter().map(|entry| entry.what).collect();
+    assert_eq!(story, (0..=32).chain(128..=255).map(sent).collect::<Vec<_>>());
+
+    recorder.freeze();
+    recorder.record(Instant::now(), sent(0));
+    let mut recording = Recording::reserve(1);
+    recorder.write_to(&mut recording);
+    assert_eq!(recording.aftermath.len(), 1);
+}
