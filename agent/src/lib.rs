@@ -4,14 +4,20 @@
 //! - [`objects`]: the Kubernetes objects, reduced to what is used.
 //! - [`sources`]: where the objects come from, as batches of events.
 //! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
+//! - [`http`]: health and status over HTTP.
+//! - [`report`]: what is told there, and read by the commands.
+//! - [`show`]: the commands that look at a running agent.
 //! - [`logging`]: what operators read.
 //! - [`rack`]: the way from settings and changes to the rack thread.
 //! - [`run`]: the wiring of all that.
 
 pub mod cli;
+pub mod http;
 pub mod index;
 pub mod logging;
 pub mod objects;
 pub mod rack;
+pub mod report;
 pub mod run;
+pub mod show;
 pub mod sources;

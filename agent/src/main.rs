@@ -1,13 +1,14 @@
 //! The binary `twintor`. All it does is in the library `agent`.
 
 use agent::cli::{self, Command};
-use agent::{logging, run};
+use agent::{logging, run, show};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Command::Run(settings) = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
-        Ok(command) => command,
+    let settings = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
+        Ok(Command::Run(settings)) => settings,
+        Ok(Command::Show(show)) => return show::run(&show),
         Err(error) => return error.report(),
     };
     let ran = logging::init(settings.verbosity, settings.log_format)

@@ -44,6 +44,11 @@ impl RackAnnouncer {
             thread: Some(thread),
         })
     }
+
+    /// The rack, to ask it.
+    pub fn rack(&self) -> &RackHandle {
+        &self.rack
+    }
 }
 
 impl Announcer for RackAnnouncer {

@@ -8,6 +8,7 @@
 //! is owned by the consuming task alone.
 
 use crate::cli::Settings;
+use crate::http;
 use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
 use crate::rack::RackAnnouncer;
 use crate::sources::manifests;
@@ -59,10 +60,15 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
+        let api = http::Api::new(settings.node_name.as_deref());
+        if let Some(address) = settings.http {
+            http::spawn(address, api.clone());
+        }
         let announcer = tokio::select! {
             announcer = RackAnnouncer::start(settings) => announcer?,
             _ = signals.next() => return Ok(()),
         };
+        api.set_rack(announcer.rack().clone());
         serve(settings, announcer).await
     })
 }

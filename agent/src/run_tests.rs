@@ -56,7 +56,9 @@ fn settings(dir: &std::path::Path) -> Settings {
         "--manifests",
     ];
     let args = args.iter().map(OsString::from).chain([dir.into()]);
-    let Command::Run(settings) = cli::parse(args, |_| None).expect("complete");
+    let Command::Run(settings) = cli::parse(args, |_| None).expect("complete") else {
+        panic!("not twintor run");
+    };
     *settings
 }
 

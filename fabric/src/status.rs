@@ -1,10 +1,10 @@
 //! What a rack tells about itself. Serialised as it is for the status API.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Whether a plane may receive announcements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
     /// It may.
@@ -16,7 +16,7 @@ pub enum Gate {
 }
 
 /// The state of all planes together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PairState {
     /// Every plane is usable.
@@ -28,7 +28,7 @@ pub enum PairState {
 }
 
 /// The rack as this node sees it at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RackStatus {
     /// Our AS number.
     pub local_as: u32,
@@ -43,7 +43,7 @@ pub struct RackStatus {
 }
 
 /// One plane.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaneStatus {
     /// `a`, `b`, …
     pub name: String,
@@ -56,7 +56,7 @@ pub struct PlaneStatus {
 }
 
 /// One session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStatus {
     /// The switch.
     pub neighbor: IpAddr,
@@ -89,7 +89,7 @@ pub struct SessionStatus {
 }
 
 /// One family on one session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FamilyStatus {
     /// `ipv4-unicast` or `ipv6-unicast`.
     pub family: String,

@@ -72,8 +72,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "kubeconfig",
     "config",
     "control-socket",
-    "http-address",
-    "pprof-port",
     "grpc-host",
     "grpc-port",
     "log-perm",

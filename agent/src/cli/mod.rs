@@ -1,13 +1,13 @@
-//! The command line: pflag syntax in, plain [`Settings`] out.
+//! The command line: for `twintor run` pflag syntax in, plain [`Settings`] out; the other commands are [`Show`].
 //!
-//! [`parse`] never touches the process: arguments and environment are parameters. What it returns contains no
-//! type of the argument parser.
+//! [`parse`] never touches the process: arguments and environment are parameters.
 
 mod duration;
 mod env;
 mod flags;
 mod parser;
 mod settings;
+mod show;
 mod values;
 
 #[cfg(test)]
@@ -18,7 +18,9 @@ mod value_tests;
 pub use duration::{DurationError, parse_duration};
 pub use env::PodIps;
 pub use settings::{Bfd, GracefulRestart, Grpc, LogFormat, Settings};
+pub use show::{Common, Explain, ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowStatus};
 
+use parser::Parsed;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -78,6 +80,8 @@ impl CliError {
 pub enum Command {
     /// `twintor run`.
     Run(Box<Settings>),
+    /// A command that looks at a running agent.
+    Show(Show),
 }
 
 /// Reads a command line. `args` begins with the name of the program: as `kube-ovn-speaker`, it behaves as
@@ -91,7 +95,10 @@ pub fn parse(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, CliError> {
     let args = as_twintor(args.into_iter().collect());
-    let given = parser::parse(args)?;
+    let given = match parser::parse(args)? {
+        Parsed::Run(given) => given,
+        Parsed::Show(show) => return Ok(Command::Show(show)),
+    };
     let settings = settings::build(&given, &env)?;
     Ok(Command::Run(Box::new(settings)))
 }

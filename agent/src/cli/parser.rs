@@ -4,10 +4,11 @@ use super::CliError;
 use super::duration::parse_duration;
 use super::flags::{FLAGS, Flag, NOT_YET, Type, find};
 use super::settings::LogFormat;
+use super::show::Show;
 use super::values::{read_bool, read_int, read_ip, read_ips, read_socket, read_uint};
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -106,10 +107,24 @@ impl Given {
     }
 }
 
-pub(super) fn parse(args: Vec<OsString>) -> Result<Given, CliError> {
-    let matches = command()
-        .try_get_matches_from(&args)
-        .map_err(|error| explain(&error, &args))?;
+/// What a command line asks for.
+pub(super) enum Parsed {
+    Run(Given),
+    Show(Show),
+}
+
+pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, CliError> {
+    let is_show = args
+        .get(1)
+        .is_some_and(|arg| Show::has_subcommand(&arg.to_string_lossy()));
+    let refuse = |error: clap::Error| match is_show {
+        true => explain_show(&error),
+        false => explain(&error, &args),
+    };
+    let matches = command().try_get_matches_from(&args).map_err(refuse)?;
+    if is_show {
+        return Show::from_arg_matches(&matches).map(Parsed::Show).map_err(refuse);
+    }
     let Some((_, run)) = matches.subcommand() else {
         return Err(syntax("no command given; write twintor run".to_owned()));
     };
@@ -120,20 +135,21 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Given, CliError> {
     let positionals = run
         .get_many::<OsString>(POSITIONALS)
         .map_or(0, |values| values.len());
-    Ok(Given { values, positionals })
+    Ok(Parsed::Run(Given { values, positionals }))
 }
 
 const POSITIONALS: &str = "positionals";
 
 fn command() -> Command {
     let version = env!("CARGO_PKG_VERSION");
-    Command::new("twintor")
+    let root = Command::new("twintor")
         .version(version)
         .about("The BGP speaker for racks with two top-of-rack switches")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommand(run_command())
+        .subcommand(run_command());
+    Show::augment_subcommands(root)
 }
 
 fn run_command() -> Command {
@@ -247,6 +263,22 @@ fn syntax(message: String) -> CliError {
     CliError::Syntax {
         message,
         usage: "Usage: twintor run [FLAGS]\nFor all flags: twintor run --help".to_owned(),
+    }
+}
+
+/// What clap says, in our form.
+fn explain_show(error: &clap::Error) -> CliError {
+    let text = error.render();
+    let plain = text.to_string();
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if is_help {
+        let styled = text.ansi().to_string();
+        return CliError::Help { plain, styled };
+    }
+    let (message, usage) = plain.split_once("\n\n").unwrap_or((&plain, ""));
+    CliError::Syntax {
+        message: message.trim_start_matches("error: ").trim_end().to_owned(),
+        usage: usage.trim_end().to_owned(),
     }
 }
 

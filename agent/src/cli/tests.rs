@@ -18,7 +18,9 @@ fn parse_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, CliError>
         found.map(|(_, value)| (*value).to_owned())
     };
     let command = parse(args.iter().map(OsString::from), look_up)?;
-    let Command::Run(settings) = command;
+    let Command::Run(settings) = command else {
+        panic!("{args:?} is not twintor run");
+    };
     Ok(*settings)
 }
 

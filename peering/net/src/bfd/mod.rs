@@ -47,14 +47,16 @@ mod thread;
 mod transmitter;
 
 pub use bfd::{
-    Auth, AuthError, AuthType, Cause, ConfigError, Counters, Diag, Discard, Hop, Key, Reaction, Remote,
-    State, StateChange,
+    Auth, AuthError, AuthType, Cause, ConfigError, Counters, Diag, Discard, Hop, Key, Packet, Reaction,
+    Remote, State, StateChange,
 };
 
 pub use error::{BfdAttempt, BfdSocketError};
 pub use event::{BfdDown, BfdEvent};
 pub use handle::{BfdHandle, BfdSpawnError, BfdThread, spawn};
 pub use lateness::Lateness;
-pub use recorder::{RECORDED_OCTETS, RECORDING_LEN, Recorded, RecordedPacket, RecordedWhat, Recording};
+pub use recorder::{
+    AFTERMATH_LEN, RECORDED_OCTETS, RECORDING_LEN, Recorded, RecordedPacket, RecordedWhat, Recording,
+};
 pub use spec::{BfdLimits, BfdSpec, InterfaceName, Refusal};
 pub use status::{BfdListenerStatus, BfdSessionStatus, BfdSnapshot, BfdThreadStatus, Discards, LastDown};

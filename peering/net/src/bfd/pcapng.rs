@@ -39,8 +39,12 @@ impl Recording {
     /// What led to the last failure, then what came after it as far as it is still known; oldest first.
     #[must_use]
     pub fn story(&self) -> Vec<Recorded> {
-        let older = self.failure.iter().filter(|entry| !self.latest.contains(entry));
-        older.chain(&self.latest).copied().collect()
+        // What is in the ring already may have been repeated since, so the entries need not be equal.
+        let first = self.latest.first().map(|entry| entry.at);
+        let is_older =
+            |entry: &&Recorded| !self.latest.contains(entry) && first.is_none_or(|first| entry.at <= first);
+        let before = self.failure.iter().chain(&self.aftermath).filter(is_older);
+        before.chain(&self.latest).copied().collect()
     }
 
     /// Writes [`Self::story`] as a pcapng file that tshark and Wireshark read. What is not a packet (a change of

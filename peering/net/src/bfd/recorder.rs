@@ -8,8 +8,19 @@ use bfd::{Discard, StateChange};
 /// Entries that a recording has at most.
 pub const RECORDING_LEN: usize = 128;
 
+/// Entries of them that are kept of what follows a failure.
+pub const AFTERMATH_LEN: usize = 32;
+
 /// Octets kept of a packet. A Control packet with the longest authentication has 52.
 pub const RECORDED_OCTETS: usize = 64;
+
+/// Places in a Control packet (RFC 5880 §4.1, §4.2).
+const FLAGS: usize = 1;
+const AUTH_TYPE: usize = 24;
+const PASSWORD: usize = 27;
+
+const AUTH_PRESENT: u8 = 0x04;
+const SIMPLE_PASSWORD: u8 = 1;
 
 /// One entry of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +71,7 @@ pub enum RecordedWhat {
     Grace,
 }
 
-/// The first octets of a packet.
+/// The first octets of a packet. A password (RFC 5880 §4.2) is blotted out: recordings are shown to people.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RecordedPacket {
     octets: [u8; RECORDED_OCTETS],
@@ -72,6 +83,10 @@ impl RecordedPacket {
         let mut octets = [0; RECORDED_OCTETS];
         for (slot, octet) in octets.iter_mut().zip(packet) {
             *slot = *octet;
+        }
+        let has_auth = octets.get(FLAGS).is_some_and(|flags| flags & AUTH_PRESENT != 0);
+        if has_auth && octets.get(AUTH_TYPE) == Some(&SIMPLE_PASSWORD) {
+            octets.iter_mut().skip(PASSWORD).for_each(|octet| *octet = 0);
         }
         Self {
             octets,
@@ -110,6 +125,8 @@ pub struct Recording {
     pub port: u16,
     /// The last failure: what led to it, oldest first. The last entry is the failure itself.
     pub failure: Vec<Recorded>,
+    /// What came right after it, oldest first: it tells what the other end saw.
+    pub aftermath: Vec<Recorded>,
     /// The last entries, oldest first.
     pub latest: Vec<Recorded>,
     /// The same moment on both clocks, to turn the instants into times of day.
@@ -126,6 +143,7 @@ impl Recording {
             source_port: None,
             port: 0,
             failure: Vec::with_capacity(RECORDING_LEN),
+            aftermath: Vec::with_capacity(AFTERMATH_LEN),
             latest: Vec::with_capacity(RECORDING_LEN),
             clocks: (Instant::now(), SystemTime::now()),
         }
@@ -149,6 +167,7 @@ impl Recording {
 pub(super) struct Recorder {
     ring: Ring,
     failure: Ring,
+    aftermath: Vec<Recorded>,
 }
 
 impl Recorder {
@@ -156,6 +175,7 @@ impl Recorder {
         Self {
             ring: Ring::new(),
             failure: Ring::new(),
+            aftermath: Vec::with_capacity(AFTERMATH_LEN),
         }
     }
 
@@ -163,17 +183,23 @@ impl Recorder {
         if self.ring.repeats(&what) {
             return;
         }
-        self.ring.push(Recorded { at, what });
+        let entry = Recorded { at, what };
+        self.ring.push(entry);
+        if !self.failure.entries.is_empty() && self.aftermath.len() < AFTERMATH_LEN {
+            self.aftermath.push(entry);
+        }
     }
 
     /// Keeps what is in the ring now.
     pub(super) fn freeze(&mut self) {
         self.failure.copy_from(&self.ring);
+        self.aftermath.clear();
     }
 
     /// Appends everything; does not allocate if there is room.
     pub(super) fn write_to(&self, recording: &mut Recording) {
         recording.failure.extend(self.failure.oldest_first());
+        recording.aftermath.extend_from_slice(&self.aftermath);
         recording.latest.extend(self.ring.oldest_first());
     }
 }

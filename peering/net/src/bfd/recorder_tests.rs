@@ -116,3 +116,40 @@ fn instants_become_times_of_day() {
     assert_eq!(recording.time_of(instant - second), time - second);
     assert_eq!(recording.time_of(instant + second), time + second);
 }
+
+#[test]
+fn passwords_are_not_kept() {
+    let mut packet = [0_u8; 24 + 3 + 6];
+    packet[FLAGS] = AUTH_PRESENT;
+    packet[AUTH_TYPE] = SIMPLE_PASSWORD;
+    packet[PASSWORD..].copy_from_slice(b"secret");
+    let kept = RecordedPacket::new(&packet);
+    assert_eq!(kept.octets()[..PASSWORD], packet[..PASSWORD]);
+    assert_eq!(kept.octets()[PASSWORD..], [0; 6]);
+
+    // A digest is no secret.
+    packet[AUTH_TYPE] = 5;
+    assert_eq!(RecordedPacket::new(&packet).octets(), packet);
+}
+
+#[test]
+fn what_follows_a_failure_is_kept() {
+    let mut recorder = Recorder::new();
+    recorder.record(Instant::now(), sent(0));
+    recorder.freeze();
+    for number in 1..=255 {
+        recorder.record(Instant::now(), sent(number));
+    }
+    let mut recording = Recording::reserve(1);
+    recorder.write_to(&mut recording);
+    let aftermath: Vec<_> = recording.aftermath.iter().map(|entry| entry.what).collect();
+    assert_eq!(aftermath, (1..=32).map(sent).collect::<Vec<_>>());
+    let story: Vec<_> = recording.story().iter().map(|entry| entry.what).collect();
+    assert_eq!(story, (0..=32).chain(128..=255).map(sent).collect::<Vec<_>>());
+
+    recorder.freeze();
+    recorder.record(Instant::now(), sent(0));
+    let mut recording = Recording::reserve(1);
+    recorder.write_to(&mut recording);
+    assert_eq!(recording.aftermath.len(), 1);
+}

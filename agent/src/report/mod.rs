@@ -1,0 +1,83 @@
+//! What the HTTP API says and the commands read: one set of types for both ends.
+
+mod bfd;
+mod recording;
+
+pub use bfd::{BfdCounters, BfdExtra, BfdListener, BfdPeer, BfdReport, BfdStatus, BfdThread};
+pub use recording::{Entry, EventReport, PacketReport, RecordingReport};
+
+use fabric::{PairState, RackStatus, RouteStatus};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The answer of `/api/v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The version of the agent.
+    pub version: String,
+    /// The node it announces for, if that has a name.
+    pub node: Option<String>,
+    /// The rack.
+    #[serde(flatten)]
+    pub rack: RackStatus,
+    /// The BFD sessions; `None` if the BFD thread does not answer.
+    pub bfd: Option<BfdReport>,
+}
+
+/// The answer of `/api/v1/routes/{prefix}`.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteReport {
+    /// The prefix, host bits cleared.
+    pub prefix: String,
+    /// How far it has come on each session; empty if it is not announced.
+    pub sessions: Vec<RouteStatus>,
+}
+
+impl StatusReport {
+    /// What an operator should look at, one line each; empty if all is well.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.rack.complete {
+            lines.push("the desired set is not complete yet".to_owned());
+        }
+        if self.rack.pair != PairState::Both {
+            lines.push(format!("the pair is {}", pair_word(self.rack.pair)));
+        }
+        for plane in &self.rack.planes {
+            let down = plane
+                .sessions
+                .iter()
+                .filter(|session| session.uptime_seconds.is_none());
+            lines.extend(down.map(|session| {
+                let (plane, neighbor, state) = (&plane.name, session.neighbor, &session.state);
+                format!("plane {plane}: the session with {neighbor} is {state}")
+            }));
+        }
+        match &self.bfd {
+            None => lines.push("the BFD thread does not answer".to_owned()),
+            Some(bfd) => lines.extend(bfd.complaints()),
+        }
+        lines
+    }
+
+    /// The BFD session with a switch.
+    #[must_use]
+    pub fn bfd_of(&self, peer: IpAddr) -> Option<&BfdPeer> {
+        self.bfd
+            .as_ref()?
+            .peers
+            .iter()
+            .find(|session| session.peer == peer)
+    }
+}
+
+/// The word for the state of the pair, as in the JSON.
+#[must_use]
+pub fn pair_word(pair: PairState) -> &'static str {
+    match pair {
+        PairState::Both => "both",
+        PairState::Degraded => "degraded",
+        PairState::Isolated => "isolated",
+    }
+}

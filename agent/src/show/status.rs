@@ -1,0 +1,90 @@
+//! `twintor status` for people.
+
+use super::table::{printable, table, uptime};
+use crate::report::{StatusReport, pair_word};
+use fabric::{FamilyStatus, PlaneStatus, SessionStatus};
+use std::fmt::Write;
+
+const HEAD: [&str; 11] = [
+    "Plane", "Neighbor", "AS", "State", "Up/Down", "BFD", "Next hop", "Desired", "Sent", "Rcvd", "Reason",
+];
+
+/// A head, a line for each session, and what is to be looked at.
+pub(super) fn text(report: &StatusReport) -> String {
+    let rack = &report.rack;
+    let mut text = String::new();
+    let node = report
+        .node
+        .as_deref()
+        .map(|node| format!("{node}, "))
+        .unwrap_or_default();
+    let synced = if rack.complete {
+        "complete"
+    } else {
+        "waiting for the first full sync"
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{}AS {}, router ID {}, twintor {}\nPair: {}, desired set: {synced}\n",
+        printable(&node),
+        rack.local_as,
+        rack.router_id,
+        printable(&report.version),
+        pair_word(rack.pair),
+    );
+    let rows = rack.planes.iter().flat_map(|plane| {
+        let sessions = plane.sessions.iter();
+        sessions.map(|session| row(report, plane, session))
+    });
+    text.push_str(&table(HEAD, &rows.collect::<Vec<_>>()));
+    let complaints = report.complaints();
+    if !complaints.is_empty() {
+        text.push_str("\nNot healthy:\n");
+    }
+    for complaint in complaints {
+        let _ = writeln!(text, "- {}", printable(&complaint));
+    }
+    text
+}
+
+fn row(report: &StatusReport, plane: &PlaneStatus, session: &SessionStatus) -> [String; 11] {
+    let bfd = report
+        .bfd_of(session.neighbor)
+        .map_or("-", |bfd| bfd.status.word());
+    let sum = |of: fn(&FamilyStatus) -> usize| session.families.iter().map(of).sum::<usize>().to_string();
+    let is_up = session.uptime_seconds.is_some();
+    let reason = session
+        .blocked
+        .as_ref()
+        .or(session.last_error.as_ref())
+        .filter(|_| !is_up);
+    let next_hops = session.families.iter().filter_map(|family| family.next_hop);
+    let next_hops: Vec<_> = next_hops.map(|hop| hop.to_string()).collect();
+    let since = match session.uptime_seconds {
+        Some(seconds) => uptime(seconds),
+        None if session.established_count == 0 => "never".to_owned(),
+        None => "down".to_owned(),
+    };
+    [
+        plane.name.clone(),
+        session.neighbor.to_string(),
+        session.remote_as.to_string(),
+        session.state.clone(),
+        since,
+        bfd.to_owned(),
+        or_dash(next_hops.join(",")),
+        sum(|family| family.desired),
+        sum(|family| family.sent),
+        sum(|family| family.received),
+        reason.cloned().unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;
