@@ -17,9 +17,11 @@ pub fn run(filters: &[String], say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
         say(&format!("took down {id}, whose runner had died"));
     }
     forget_failures()?;
-    build_agent()?;
     if filters.is_empty() {
+        build_everything()?;
         kube::ensure_apiserver(say)?;
+    } else {
+        build_agent()?;
     }
     let mut cargo = cargo();
     cargo
@@ -53,6 +55,19 @@ pub fn build_agent() -> Result<()> {
         .status()
         .context("run cargo build")?;
     ensure!(status.success(), "cargo build --package twintor failed");
+    Ok(())
+}
+
+/// Builds the agent together with the tests. Built on its own first, with the features that it alone needs, many of its
+/// dependencies would be built twice.
+fn build_everything() -> Result<()> {
+    let status = cargo()
+        .args(["build", "--workspace", "--bins", "--tests"])
+        .status();
+    ensure!(
+        status.context("run cargo build")?.success(),
+        "cargo build --workspace failed"
+    );
     Ok(())
 }
 
