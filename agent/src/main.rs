@@ -8,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let Command::Run(settings) = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(command) => command,
-        Err(error) => return error.report(&mut io::stdout(), &mut io::stderr()),
+        Err(error) => return error.report(),
     };
     let ran = logging::init(settings.verbosity, settings.log_format)
         .map_err(Into::into)

@@ -20,16 +20,21 @@ pub use env::PodIps;
 pub use settings::{Bfd, GracefulRestart, Grpc, LogFormat, Settings};
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Why there are no settings, or why there should be none.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// Help or version was asked for; this is the text for stdout.
-    #[error("{0}")]
-    Help(String),
+    /// Help or version was asked for.
+    #[error("{plain}")]
+    Help {
+        /// The text for stdout.
+        plain: String,
+        /// The same for a terminal, with escape sequences.
+        styled: String,
+    },
     /// The command line cannot be read: unknown flag or command, or a value of the wrong form.
     #[error("{message}")]
     Syntax {
@@ -44,11 +49,14 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// Tells the user, on `out` if it is what was asked for and else on `err`, and gives the exit code.
-    pub fn report(&self, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+    /// Tells the user, on stdout if it is what was asked for and else on stderr, and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        let mut out = io::stdout();
+        let mut err = io::stderr();
         // Where the reader is gone, there is nobody to tell.
         let _ = match self {
-            Self::Help(text) => write!(out, "{text}"),
+            Self::Help { styled, .. } if out.is_terminal() => write!(out, "{styled}"),
+            Self::Help { plain, .. } => write!(out, "{plain}"),
             Self::Syntax { message, usage } => writeln!(err, "{message}\n\n{usage}"),
             Self::Invalid(_) => writeln!(err, "{self}"),
         };
@@ -58,7 +66,7 @@ impl CliError {
     /// The exit code of the process, as kube-ovn-speaker has it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Help(_) => 0,
+            Self::Help { .. } => 0,
             Self::Syntax { .. } => 2,
             Self::Invalid(_) => 1,
         }

@@ -157,7 +157,7 @@ fn run_command() -> Command {
 fn arg(flag: &'static Flag) -> Arg {
     let known = !NOT_YET.contains(&flag.name);
     let mut help = flag.help.to_owned();
-    if !flag.default.is_empty() {
+    if !flag.default.is_empty() && !flag.help.ends_with("required") {
         help.push_str(&format!(" [default: {}]", flag.default));
     }
     if !known {
@@ -254,7 +254,11 @@ fn explain(error: &clap::Error, args: &[OsString]) -> CliError {
     let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
     let kind = error.kind();
     if matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return CliError::Help(error.render().ansi().to_string());
+        let text = error.render();
+        return CliError::Help {
+            plain: text.to_string(),
+            styled: text.ansi().to_string(),
+        };
     }
     if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return CliError::Syntax {

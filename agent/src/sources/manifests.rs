@@ -7,7 +7,7 @@
 //! - Files that end in `.yaml`, `.yml` or `.json` and do not begin with a dot; no subdirectories. A swapped
 //!   `..data` link (the way ConfigMaps are mounted) makes all of them be read again.
 //! - A file is read when its writer closes it, when it is moved in, or when a link to it is made; at once, without
-//!   waiting for more. Only a removal waits one millisecond, because editors replace a file by removing it first.
+//!   waiting for more. Only a removal waits half a millisecond, because editors replace a file by removing it first.
 //! - What cannot be read does not withdraw anything: the last good content stays, and a report says why.
 //! - The same object in two files: the file whose name sorts first wins.
 

@@ -154,7 +154,13 @@ impl Pair {
                 }
             }
             Event::CancelDial => {}
-            event => self.events[end].push(event),
+            event @ (Event::Established { .. }
+            | Event::Down(_)
+            | Event::OpenFailed(_)
+            | Event::RefreshRequested(_)
+            | Event::EndOfRib(_)
+            | Event::MalformedUpdate(_)
+            | Event::PrefixLimit) => self.events[end].push(event),
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! - [`Prefix`], [`PrefixMap`], [`Family`]: what is announced.
 //! - [`Message`] with [`Open`], [`Update`], [`Notification`], [`RouteRefresh`]: what is said.
-//! - [`decode`] turns one framed message into a [`Message`]; a defect that resets the session is the
+//! - [`decode()`] turns one framed message into a [`Message`]; a defect that resets the session is the
 //!   [`Notification`] to send; a lesser defect of an UPDATE is in [`Update::defects`].
 //! - [`UpdatePacker`] writes UPDATEs: attributes once, NLRI until the message is full.
 

@@ -6,6 +6,11 @@ pub const MAX_MESSAGE: usize = 4096;
 pub const MAX_EXTENDED_MESSAGE: usize = 65535;
 
 /// A decoded UPDATE. All NLRI fields are merged per direction: classic and MP alike.
+///
+/// A prefix in both lists counts as announced only (RFC 4271 section 4.3): apply `withdrawn` first.
+//
+// GAP(RFC 8950 4): where one message announces IPv4 prefixes in the classic field and in MP_REACH_NLRI, with two
+// next hops, the list does not say which is which; the classic ones come first. No known speaker sends that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Prefixes withdrawn, from the classic field and MP_UNREACH_NLRI; with [`Disposition::TreatAsWithdraw`] also
@@ -14,7 +19,7 @@ pub struct Update {
     /// Prefixes announced with the classic NLRI field (IPv4; their next hop is `attributes.next_hop` unless
     /// MP_REACH is present too, then `classic_next_hop`) and MP_REACH_NLRI.
     pub announced: Vec<Prefix>,
-    /// The path attributes.
+    /// The path attributes; none with [`Disposition::TreatAsWithdraw`].
     pub attributes: PathAttributes,
     /// The NEXT_HOP attribute where the UPDATE carried both it and MP_REACH_NLRI.
     pub classic_next_hop: Option<NextHop>,

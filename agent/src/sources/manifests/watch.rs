@@ -4,7 +4,8 @@ use super::documents::parse;
 use super::store::{FileRead, Outcome, Store};
 use crate::sources::{Batch, Report, ReportChange};
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::time::TimeSpec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read};
@@ -16,9 +17,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How long a removal waits for the rest of what it is part of. Editors and `sed -i` remove or rename a file and
-/// put the new one in its place within microseconds; this must not become a withdrawal.
-const REMOVAL_SETTLE: Duration = Duration::from_millis(1);
+/// How long a removal waits for the rest of what it is part of. Editors and `git checkout` remove or rename a file
+/// and create the new one a few hundred microseconds later; this must not become a withdrawal.
+const REMOVAL_SETTLE: Duration = Duration::from_micros(500);
 
 /// How long removals may keep coming until they are acted on anyway.
 const REMOVAL_SETTLE_MAX: Duration = Duration::from_millis(10);
@@ -220,8 +221,7 @@ impl Watcher {
         let give_up = Instant::now() + REMOVAL_SETTLE_MAX;
         while Instant::now() < give_up {
             let mut fds = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
-            let millis = u16::try_from(REMOVAL_SETTLE.as_millis()).unwrap_or(u16::MAX);
-            match poll(&mut fds, millis) {
+            match ppoll(&mut fds, Some(TimeSpec::from_duration(REMOVAL_SETTLE)), None) {
                 Ok(1..) => news.extend(self.drain()),
                 Ok(_) => return,
                 Err(_) => {}

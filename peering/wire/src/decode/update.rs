@@ -132,8 +132,13 @@ impl<'a, 'c> UpdateDecoder<'a, 'c> {
         let mut reader = Reader::new(list);
         while !reader.is_empty() {
             let start = reader.rest();
-            let header = read_header(&mut reader);
-            let Some((flags, code, len)) = header else {
+            let is_mp = matches!(start.get(1), Some(&(attr::MP_REACH_NLRI | attr::MP_UNREACH_NLRI)));
+            // RFC 7606 section 3(j): the prefixes of an MP attribute that is cut cannot be found.
+            let cut_mp = || attribute_error(subcode::OPTIONAL_ATTRIBUTE, start);
+            let Some((flags, code, len)) = read_header(&mut reader) else {
+                if is_mp {
+                    return Err(cut_mp());
+                }
                 // RFC 7606 section 4: the Total Attribute Length finds the NLRI field nevertheless.
                 self.other_attributes = true;
                 let fault = Fault::withdraw(
@@ -143,11 +148,9 @@ impl<'a, 'c> UpdateDecoder<'a, 'c> {
                 self.fault(0, fault, start);
                 return Ok(());
             };
-            let is_mp = matches!(code, attr::MP_REACH_NLRI | attr::MP_UNREACH_NLRI);
             let Some(value) = reader.take(len) else {
                 if is_mp {
-                    // RFC 7606 section 3(j): its prefixes cannot be found.
-                    return Err(attribute_error(subcode::OPTIONAL_ATTRIBUTE, start));
+                    return Err(cut_mp());
                 }
                 self.other_attributes = true;
                 let fault = Fault::withdraw(

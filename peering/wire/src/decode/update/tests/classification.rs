@@ -258,9 +258,11 @@ fn an_attribute_list_that_does_not_add_up() {
 #[test]
 fn an_mp_attribute_that_is_cut_resets() {
     // 3(j): its prefixes cannot be found.
-    let cut = &MP_REACH[..20];
-    let result = decoded(&update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, cut], NLRI));
-    assert_eq!(result, Err(Notification::with_data(3, 9, cut.to_vec())));
+    for len in 2..MP_REACH.len() {
+        let cut = &MP_REACH[..len];
+        let result = decoded(&update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, cut], NLRI));
+        assert_eq!(result, Err(Notification::with_data(3, 9, cut.to_vec())));
+    }
 }
 
 #[test]
