@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::netns::run;
@@ -101,7 +101,7 @@ fn built(cache: &Path, say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
         return Ok(binary);
     }
     fs::create_dir_all(cache).with_context(|| format!("make {}", cache.display()))?;
-    let _lock = lock(&cache.join("kube-apiserver.lock"))?;
+    let _lock = lock(&cache.join("kube-apiserver.lock"), say)?;
     // Whoever held the lock before may have built it.
     if works(&binary) {
         return Ok(binary);
@@ -125,8 +125,13 @@ fn works(binary: &Path) -> bool {
     matches!(version, Some(Ok(said)) if said.trim() == format!("Kubernetes v{VERSION}"))
 }
 
-fn lock(path: &Path) -> Result<Flock<File>> {
+fn lock(path: &Path, say: &mut dyn FnMut(&str)) -> Result<Flock<File>> {
     let file = File::create(path).with_context(|| format!("open {}", path.display()))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, _)) => file,
+    };
+    say("waiting for somebody else who builds kube-apiserver");
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
         .with_context(|| format!("lock {}", path.display()))
@@ -231,6 +236,25 @@ impl<'a> Sources<'a> {
 
 /// The machine's own mirror of the suite, asked for sources.
 fn source_list() -> Result<String> {
+    let uri = match mirror()? {
+        Some(uri) => uri,
+        // On a fresh machine apt does not know yet what its mirrors carry.
+        None => {
+            run(Command::new("apt-get").args(["-qq", "update"]))?;
+            mirror()?
+                .with_context(|| format!("the machine has no Debian {SUITE} among its package sources"))?
+        }
+    };
+    let signed = match Path::new(KEYRING).exists() {
+        true => format!("Signed-By: {KEYRING}\n"),
+        false => String::new(),
+    };
+    Ok(format!(
+        "Types: deb-src\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\n{signed}"
+    ))
+}
+
+fn mirror() -> Result<Option<String>> {
     let said = run(Command::new("apt-get").args([
         "indextargets",
         "--format",
@@ -240,16 +264,7 @@ fn source_list() -> Result<String> {
         &format!("Codename: {SUITE}"),
         "Component: main",
     ]))?;
-    let Some(uri) = said.lines().next() else {
-        bail!("the machine has no Debian {SUITE} among its package sources");
-    };
-    let signed = match Path::new(KEYRING).exists() {
-        true => format!("Signed-By: {KEYRING}\n"),
-        false => String::new(),
-    };
-    Ok(format!(
-        "Types: deb-src\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\n{signed}"
-    ))
+    Ok(said.lines().next().map(str::to_owned))
 }
 
 struct Go<'a> {

@@ -5,9 +5,11 @@
 //! objects and its manners by calling methods. Without faults it behaves like the real server; a test in
 //! `labs/tests/kube` runs both against one script.
 
+mod answer;
 mod fault;
 mod serve;
 mod store;
+mod target;
 mod watching;
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -9,6 +9,33 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
 
+/// A namespace with an address of its own.
+struct Host(Netns);
+
+impl Host {
+    fn make() -> Self {
+        let name = std::iter::repeat_with(fastrand::lowercase)
+            .take(5)
+            .collect::<String>();
+        let netns = Netns::named(format!("tl{name}-host"));
+        netns.create().expect("make a namespace");
+        for line in [
+            "link add name lan type bridge",
+            "addr add 10.77.0.1/24 dev lan",
+            "link set lan up",
+        ] {
+            netns.ip(line).expect("give it an address");
+        }
+        Self(netns)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.delete();
+    }
+}
+
 #[test]
 fn a_cluster_serves_what_a_speaker_reads_and_kubectl_changes_it() {
     let cluster = Cluster::start().unwrap();
@@ -155,8 +182,10 @@ subjects:
 }
 
 #[test]
-fn a_killed_api_server_comes_back_with_what_it_had() {
-    let cluster = Cluster::start().unwrap();
+fn in_a_namespace_of_somebody_else_a_killed_api_server_comes_back_with_what_it_had() {
+    let host = Host::make();
+    let cluster = Cluster::start_in(&host.0, "10.77.0.1:0".parse().unwrap()).unwrap();
+    assert!(cluster.wire(&host.0).is_err());
     let client = cluster.client().unwrap();
     let path = "/apis/kubeovn.io/v1/subnets/ovn-default";
     cluster

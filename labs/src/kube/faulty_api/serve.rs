@@ -8,34 +8,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use super::answer::{Answer, failure, not_found, ok, plain, reason};
 use super::fault::{Fault, Verb};
 use super::store::{Store, as_item, is_built_in, key, key_of};
+use super::target::{Target, parse_token};
 use super::watching;
 use super::{Request, Shared};
 use crate::kube::http::{Body, Head};
-use crate::kube::kinds::{KINDS, Kind};
-
-/// What the path of a request means.
-pub(super) struct Target {
-    /// Its place in [`KINDS`].
-    pub(super) kind: usize,
-    pub(super) namespace: Option<String>,
-    name: Option<String>,
-    status: bool,
-    query: Vec<(String, String)>,
-}
 
 /// One connection, on which one request follows the other.
 pub(super) struct Connection<'a> {
     pub(super) shared: &'a Shared,
     pub(super) socket: &'a TcpStream,
     pub(super) era: u64,
-}
-
-struct Answer {
-    code: u16,
-    headers: String,
-    body: String,
 }
 
 /// Serves a connection to its end.
@@ -57,106 +42,6 @@ pub(super) fn connection(shared: &Shared, socket: TcpStream) -> Result<()> {
     state.connections.retain(|(known, _)| *known != number);
     drop(state);
     served
-}
-
-impl Target {
-    fn parse(path: &str) -> Option<Self> {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let words = path.trim_matches('/').split('/').collect::<Vec<_>>();
-        let (group, version, rest) = match words.as_slice() {
-            ["api", version, rest @ ..] => ("", *version, rest),
-            ["apis", group, version, rest @ ..] => (*group, *version, rest),
-            _ => return None,
-        };
-        let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
-            rest => (None, rest),
-        };
-        let (plural, name, status) = match rest {
-            [plural] => (*plural, None, false),
-            [plural, name] => (*plural, Some(*name), false),
-            [plural, name, "status"] => (*plural, Some(*name), true),
-            _ => return None,
-        };
-        let known = |kind: &Kind| kind.group == group && kind.version == version && kind.plural == plural;
-        Some(Self {
-            kind: KINDS.iter().position(known)?,
-            namespace: namespace.map(str::to_owned),
-            name: name.map(str::to_owned),
-            status,
-            query: query.split('&').filter_map(parameter).collect(),
-        })
-    }
-
-    /// A parameter that is set and not empty.
-    pub(super) fn query(&self, name: &str) -> Option<&str> {
-        let value = self.query.iter().find(|(known, _)| known == name);
-        value
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    pub(super) fn flag(&self, name: &str) -> bool {
-        matches!(self.query(name), Some("true" | "1"))
-    }
-
-    pub(super) fn kind(&self) -> &'static Kind {
-        &KINDS[self.kind]
-    }
-
-    fn verb(&self, method: &str) -> Verb {
-        match (method, &self.name) {
-            ("GET", None) if self.flag("watch") => Verb::Watch,
-            ("GET", None) => Verb::List,
-            ("GET", Some(_)) => Verb::Get,
-            _ => Verb::Write,
-        }
-    }
-
-    /// Whether the server can select by these fields: it cannot by just any.
-    fn check_fields(&self) -> Result<()> {
-        for (field, _, _) in requirements(self.query("fieldSelector")) {
-            let known = match field {
-                "metadata.name" | "metadata.namespace" => true,
-                "spec.nodeName" | "spec.restartPolicy" | "status.phase" | "status.podIP" => {
-                    self.kind().name == "Pod"
-                }
-                _ => false,
-            };
-            anyhow::ensure!(known, "field label not supported: {field}");
-        }
-        Ok(())
-    }
-
-    /// Whether a list or a watch is about this object. An object that is not there matches nothing.
-    pub(super) fn selects(&self, object: Option<&str>) -> Result<bool> {
-        let Some(text) = object else { return Ok(false) };
-        let (labels, fields) = (self.query("labelSelector"), self.query("fieldSelector"));
-        if labels.is_none() && fields.is_none() && self.namespace.is_none() {
-            return Ok(true);
-        }
-        let object: Value = serde_json::from_str(text)?;
-        let meta = &object["metadata"];
-        if self
-            .namespace
-            .as_deref()
-            .is_some_and(|only| meta["namespace"] != only)
-        {
-            return Ok(false);
-        }
-        for (field, wanted, equal) in requirements(fields) {
-            let mut value = &object;
-            for part in field.split('.') {
-                value = &value[part];
-            }
-            if (value.as_str().unwrap_or_default() == wanted) != equal {
-                return Ok(false);
-            }
-        }
-        let matching =
-            requirements(labels).all(|(label, wanted, equal)| (meta["labels"][label] == wanted) == equal);
-        Ok(matching)
-    }
 }
 
 impl Connection<'_> {
@@ -213,7 +98,7 @@ impl Connection<'_> {
                     let _ = write!(answer.headers, "Retry-After: {seconds}\r\n");
                     return self.answer(&answer, false).map(|()| true);
                 }
-                Fault::Gone if request.verb == Some(Verb::List) && continues(target) => {
+                Fault::Gone if request.verb == Some(Verb::List) && target.query("continue").is_some() => {
                     return self.answer(&failure(410, "injected"), false).map(|()| true);
                 }
                 Fault::Truncated => truncated = true,
@@ -463,124 +348,5 @@ fn merge_into(target: &mut Value, patch: &Value) {
             (Value::Null, Some(object)) => drop(object.remove(key)),
             _ => merge_into(&mut target[key], value),
         }
-    }
-}
-
-fn continues(target: &Target) -> bool {
-    target.query("continue").is_some()
-}
-
-fn parse_token(token: &str) -> Option<(u64, &str, &str)> {
-    let (revision, rest) = token.split_once(':')?;
-    let (namespace, name) = rest.split_once('/')?;
-    Some((revision.parse().ok()?, namespace, name))
-}
-
-fn parameter(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    (!name.is_empty()).then(|| (decode(name), decode(value)))
-}
-
-/// Undoes the encoding of a query.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let coded = hex.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        rest = after;
-        match (first, coded) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// What a selector demands: a name, a value, and whether they are to be equal.
-fn requirements(selector: Option<&str>) -> impl Iterator<Item = (&str, &str, bool)> {
-    let parts = selector.into_iter().flat_map(|selector| selector.split(','));
-    parts.filter_map(|part| {
-        if let Some((name, value)) = part.split_once("!=") {
-            return Some((name, value, false));
-        }
-        let (name, value) = part.split_once("==").or_else(|| part.split_once('='))?;
-        Some((name, value, true))
-    })
-}
-
-fn ok(body: String) -> Answer {
-    Answer {
-        code: 200,
-        headers: String::new(),
-        body,
-    }
-}
-
-/// The paths that are no objects.
-fn plain(path: &str) -> Answer {
-    match path.split('?').next() {
-        Some("/readyz" | "/livez" | "/healthz") => ok("ok".to_owned()),
-        Some("/version") => ok(r#"{"major":"1","minor":"20","gitVersion":"v1.20.2"}"#.to_owned()),
-        _ => failure(404, ""),
-    }
-}
-
-fn not_found(target: &Target, name: &str) -> Answer {
-    let message = format!("{} \"{name}\" not found", target.kind().plural);
-    Answer {
-        code: 404,
-        ..ok(status_object(404, &message).to_string())
-    }
-}
-
-fn failure(code: u16, message: &str) -> Answer {
-    // A kind that is not defined is a path that is not there.
-    let body = match code {
-        404 => "404 page not found\n".to_owned(),
-        code => status_object(code, message).to_string(),
-    };
-    Answer {
-        code,
-        headers: String::new(),
-        body,
-    }
-}
-
-pub(super) fn status_object(code: u16, message: &str) -> Value {
-    let reason = match code {
-        400 => "BadRequest",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "NotFound",
-        405 => "MethodNotAllowed",
-        409 if message.ends_with("already exists") => "AlreadyExists",
-        409 => "Conflict",
-        410 => "Expired",
-        429 => "TooManyRequests",
-        500 => "InternalError",
-        503 => "ServiceUnavailable",
-        _ => "",
-    };
-    json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    })
-}
-
-fn reason(code: u16) -> &'static str {
-    match code {
-        200 => "OK",
-        201 => "Created",
-        _ => "Other",
     }
 }

@@ -11,9 +11,11 @@ use nix::sys::socket::{MsgFlags, recv};
 use serde_json::json;
 
 use super::State;
+use super::answer::status_object;
 use super::fault::Fault;
-use super::serve::{Connection, Target, status_object};
+use super::serve::Connection;
 use super::store::{Change, Entry};
+use super::target::Target;
 use crate::kube::http::write_chunk;
 
 /// How often a connection on which nothing happens is looked at.
