@@ -35,6 +35,7 @@ mod event;
 mod handle;
 mod lateness;
 mod mailbox;
+mod moderation;
 mod pcapng;
 mod receiver;
 mod recorder;

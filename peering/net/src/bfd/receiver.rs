@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::clock::{Clocks, StampClock};
 use super::datagram::Datagram;
 use super::error::{BfdAttempt, BfdSocketError};
+use super::moderation::Moderation;
 use super::slot::Port;
 use super::status::BfdListenerStatus;
 use super::sys::{BATCH, Batch, drops};
@@ -34,6 +35,8 @@ pub(super) struct Receiver {
     dropped: u32,
     received: u64,
     kernel_drops: u64,
+    moderation: Moderation,
+    quiet_until: Option<Instant>,
 }
 
 impl Receiver {
@@ -49,6 +52,8 @@ impl Receiver {
             dropped: 0,
             received: 0,
             kernel_drops: 0,
+            moderation: Moderation::new(clocks.monotonic),
+            quiet_until: None,
         }
     }
 
@@ -78,6 +83,11 @@ impl Receiver {
         self.retry_at
     }
 
+    /// During a flood: when to look at the socket again.
+    pub(super) fn quiet_until(&self) -> Option<Instant> {
+        self.quiet_until
+    }
+
     pub(super) fn kernel_drops(&self) -> u64 {
         self.kernel_drops
     }
@@ -88,7 +98,7 @@ impl Receiver {
             address: self.address(),
             error: self.error,
             received: self.received,
-            filtering: false,
+            flooded: self.quiet_until.is_some(),
         })
     }
 
@@ -124,20 +134,25 @@ impl Receiver {
 
     /// Hands what waits in the socket to `table`, but not more than a turn's worth. True if there may be more.
     pub(super) fn drain(&mut self, batch: &mut Batch, table: &mut Table) -> bool {
+        let mut junk = 0;
+        let mut more = true;
         for _ in 0..BATCHES_PER_TURN {
             let Some(socket) = &self.socket else { return false };
             let before = Instant::now();
             // An error that is not about the call itself belongs to no packet; the next turn reads on.
             let count = batch.receive(socket.as_fd()).unwrap_or(0);
             if count > 0 {
-                self.hand_in(batch, count, table);
+                junk += self.hand_in(batch, count, table);
             }
             if count < BATCH {
                 self.drained = self.drained.max(before);
-                return false;
+                more = false;
+                break;
             }
         }
-        true
+        let quiet_until = self.moderation.after_reading(junk, Instant::now());
+        self.quiet_until = quiet_until.filter(|_| !more);
+        more
     }
 
     /// Asks the kernel whether it had to drop packets; to be called before a session is judged.
@@ -148,11 +163,13 @@ impl Receiver {
         }
     }
 
-    fn hand_in(&mut self, batch: &Batch, count: usize, table: &mut Table) {
+    /// Says how many packets were of no use.
+    fn hand_in(&mut self, batch: &Batch, count: usize, table: &mut Table) -> u32 {
         let clocks = Clocks::read();
         self.stamps.advance(clocks);
         self.received = self.received.wrapping_add(count as u64);
         let mut newest = self.drained;
+        let mut junk = count as u32;
         for index in 0..count {
             let Some(datagram) = Datagram::read(batch.get(index)) else {
                 continue;
@@ -162,10 +179,13 @@ impl Receiver {
             }
             let arrival = self.stamps.arrival(datagram.stamp, self.drained);
             newest = newest.max(arrival);
-            table.receive(self.port, &datagram, arrival, clocks.monotonic);
+            if table.receive(self.port, &datagram, arrival, clocks.monotonic) {
+                junk -= 1;
+            }
         }
         // The queue is in the order of arrival, so what is still in it is not older.
         self.drained = newest;
+        junk
     }
 
     fn note_drops(&mut self, dropped: u32, table: &mut Table, now: Instant) {

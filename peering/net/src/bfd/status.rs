@@ -108,7 +108,7 @@ pub struct BfdThreadStatus {
     pub unattributed: Discards,
     /// The sender of the last packet from a peer that nobody configured, with the interface it came in on.
     pub last_unknown: Option<(SocketAddr, Option<NonZeroU32>)>,
-    /// Packets that the kernel dropped before they were read: the receive buffer was full, or junk was filtered.
+    /// Packets that the kernel dropped before they were read: the receive buffer was full.
     pub kernel_drops: u64,
     /// Events that were dropped because nobody fetched them; the last state of each session never is.
     pub events_lost: u64,
@@ -125,8 +125,8 @@ pub struct BfdListenerStatus {
     pub error: Option<BfdSocketError>,
     /// Datagrams read.
     pub received: u64,
-    /// Junk is being dropped in the kernel at present.
-    pub filtering: bool,
+    /// So much junk comes in at present that the socket is read in intervals of half a millisecond.
+    pub flooded: bool,
 }
 
 /// Dropped packets by reason.

@@ -219,14 +219,14 @@ impl Table {
         }
     }
 
-    /// Takes in a datagram that arrived on `port`.
+    /// Takes in a datagram that arrived on `port`, and says whether it was of any use.
     pub(super) fn receive(
         &mut self,
         port: Port,
         datagram: &Datagram<'_>,
         received_at: Instant,
         now: Instant,
-    ) {
+    ) -> bool {
         let remote = datagram.source.ip();
         let from = if port.is_single_hop() {
             PeerKey::SingleHop {
@@ -245,15 +245,15 @@ impl Table {
                 if reason == Discard::NoSession {
                     self.last_unknown = Some((datagram.source, datagram.interface));
                 }
-                return;
+                return false;
             }
         };
         if !self.is_running(index) {
-            return;
+            return false;
         }
         self.forgive_if_lossy(index, received_at, now);
         let Some(slot) = slot_at(&mut self.slots, index) else {
-            return;
+            return false;
         };
         slot.note_patience();
         // Without ancillary data nothing proves that the packet comes from the link (RFC 5881 §5).
@@ -278,6 +278,7 @@ impl Table {
             slot.last_received = slot.last_received.max(Some(received_at.min(now)));
         }
         self.settle(index, now);
+        outcome.is_ok()
     }
 
     /// Ports that have to be drained before anything can be judged at `now`.

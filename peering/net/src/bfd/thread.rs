@@ -139,14 +139,17 @@ impl<W: Fn()> Driver<W> {
     /// Sleeps until something is to be done, and says which receivers can be read.
     fn sleep(&mut self, planned: Option<Instant>, busy: bool) -> [bool; Port::ALL.len()] {
         let until = [planned, self.open_at, self.mailbox_retry_at];
-        let until = until.into_iter().flatten().min();
+        let quiet = self.receivers.iter().filter_map(Receiver::quiet_until);
+        let until = until.into_iter().flatten().chain(quiet).min();
         let timeout = match (busy, until) {
             (true, _) => Some(TimeSpec::from(Duration::ZERO)),
             (false, Some(until)) => Some(TimeSpec::from(until.saturating_duration_since(Instant::now()))),
             (false, None) => None,
         };
         let wake = self.mailbox.wake.as_fd();
-        let receiver = |index: usize| match self.receivers.get(index).and_then(Receiver::fd) {
+        // A flooded socket is read when its pause is over, without being asked.
+        let polled = |receiver: &&Receiver| receiver.quiet_until().is_none();
+        let receiver = |index: usize| match self.receivers.get(index).filter(polled).and_then(Receiver::fd) {
             Some(fd) => PollFd::new(fd, PollFlags::POLLIN),
             None => PollFd::new(wake, PollFlags::empty()),
         };
@@ -164,7 +167,12 @@ impl<W: Fn()> Driver<W> {
             let _ = self.mailbox.wake.read();
         }
         self.called |= wake;
-        [a, b, c, d]
+        let now = Instant::now();
+        let mut readable = [a, b, c, d];
+        for (readable, receiver) in readable.iter_mut().zip(&self.receivers) {
+            *readable |= receiver.quiet_until().is_some_and(|until| until <= now);
+        }
+        readable
     }
 
     /// Reads the sockets. True if there may be more.
