@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Fails only where there is one already, and there is nothing before this.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let Command::Run(settings) = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(command) => command,
         Err(error) => return error.report(),

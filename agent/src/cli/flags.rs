@@ -65,15 +65,10 @@ impl Group {
 /// Flags that are known but do nothing in this version. Setting one to anything but its default is an error, so
 /// that nobody relies on what is not there. Take a name out when its feature comes.
 pub(super) const NOT_YET: &[&str] = &[
-    "graceful-restart",
-    "graceful-restart-time",
-    "graceful-restart-deferral-time",
     "enable-bfd",
     "bfd-min-tx",
     "bfd-min-rx",
     "bfd-detection-multiplier",
-    "nat-gw-mode",
-    "kubeconfig",
     "config",
     "control-socket",
     "http-address",

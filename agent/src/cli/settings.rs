@@ -199,10 +199,8 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         warnings,
     };
     refuse_not_yet(given)?;
-    if settings.manifests.is_none() {
-        return invalid(
-            "there is nothing to read objects from: set --manifests DIR (this version cannot ask an API server yet)",
-        );
+    if settings.manifests.is_some() && settings.kubeconfig.is_some() {
+        return invalid("--manifests and --kubeconfig name two sources of objects; leave one of them out");
     }
     Ok(settings)
 }
