@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => return error.report(),
     };
-    let ran = logging::init(settings.verbosity, settings.log_format)
+    let ran = logging::init(settings.verbosity, &settings.log)
         .map_err(Into::into)
         .and_then(|()| run::run(&settings));
     let Err(error) = ran else {

@@ -37,6 +37,10 @@ pub(super) enum Verb {
 }
 
 impl Trouble {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else a client may say, there was no answer"
+    )]
     pub(super) fn from_error(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => {
