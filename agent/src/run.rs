@@ -284,7 +284,9 @@ fn log_reports(reports: &[ReportChange]) {
                 report.message
             ),
             ReportChange::Cleared(report) => {
-                tracing::info!(origin = report.origin, "no longer: {}", report.message);
+                // What is wrong comes first; the remedy is of no use any more.
+                let what = report.message.split(';').next().unwrap_or_default();
+                tracing::info!(origin = report.origin, "no longer: {what}");
             }
         }
     }

@@ -57,6 +57,17 @@ impl Item {
     }
 }
 
+impl Line {
+    /// The version of the kind's history that it brings.
+    pub(super) fn version(&self) -> Option<&str> {
+        match self {
+            Self::Upsert(_, version) | Self::Delete(_, version) => version.as_deref(),
+            Self::Bookmark(version) => Some(version),
+            Self::Error(_) | Self::Other => None,
+        }
+    }
+}
+
 /// Reads one page. Anything but a list with a version is refused as a whole: what is no list must not be taken as an
 /// empty one.
 pub(super) fn read_page(kind: Kind, text: &str) -> Result<Page, Trouble> {

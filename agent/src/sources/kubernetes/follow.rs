@@ -241,7 +241,9 @@ impl Follower {
         let list_again = self.doubt.then(|| Instant::now() + DOUBT);
         let mut failures = 0;
         let mut refusals = 0;
+        let mut first = true;
         loop {
+            let is_first = std::mem::take(&mut first);
             let before = version.clone();
             let begun = Instant::now();
             let ended = self.watch_once(&mut version, list_again).await?;
@@ -272,7 +274,10 @@ impl Follower {
                 "a watch failed"
             );
             if trouble == Trouble::Expired {
-                self.pause(None, list_again).await;
+                // A version that is too old as soon as it was listed is not to become a storm of lists.
+                if is_first && version == before {
+                    self.pause(None, list_again).await;
+                }
                 return Ok(());
             }
             if failures > SILENT_FAILURES {
@@ -349,23 +354,22 @@ impl Follower {
             Ok(None) => return Some(Ok(())),
             Err(error) => return Some(Err(Trouble::Unreachable(error.to_string()))),
         };
-        let newer = match read_line(self.watched.kind, line) {
-            Line::Upsert(item, newer) => {
-                self.take(item, step);
-                newer
+        let line = read_line(self.watched.kind, line);
+        if let Some(newer) = line.version() {
+            if is_before(newer, version) {
+                return Some(Err(Trouble::Expired));
             }
-            Line::Delete(key, newer) => {
+            newer.clone_into(version);
+        }
+        match line {
+            Line::Upsert(item, _) => self.take(item, step),
+            Line::Delete(key, _) => {
                 let cleared = self.unreadable.remove(&key).map(ReportChange::Cleared);
                 step.reports.extend(cleared);
                 step.events.push(Event::Delete(key));
-                newer
             }
-            Line::Bookmark(newer) => Some(newer),
             Line::Error(trouble) => return Some(Err(trouble)),
-            Line::Other => None,
-        };
-        if let Some(newer) = newer {
-            *version = newer;
+            Line::Bookmark(_) | Line::Other => {}
         }
         None
     }
@@ -466,6 +470,15 @@ impl Follower {
 
     async fn send(&self, batch: Batch) -> Result<(), Ended> {
         self.batches.send(batch).await.map_err(|_| Ended)
+    }
+}
+
+/// Whether a version lies before another one. Versions are numbers that only grow; they fall back where the store of the
+/// cluster was replaced by an older or a new one, and then only a list tells what there is.
+fn is_before(version: &str, other: &str) -> bool {
+    match (version.parse::<u64>(), other.parse::<u64>()) {
+        (Ok(version), Ok(other)) => version < other,
+        _ => false,
     }
 }
 

@@ -94,8 +94,8 @@ fn services(numbers: Range<u8>) -> Vec<Value> {
         .collect()
 }
 
-fn broken(name: &str) -> Value {
-    json!({"metadata": {"name": name, "namespace": "web", "resourceVersion": "8"}, "spec": {"clusterIPs": {}}})
+fn broken(name: &str, version: &str) -> Value {
+    json!({"metadata": {"name": name, "namespace": "web", "resourceVersion": version}, "spec": {"clusterIPs": {}}})
 }
 
 const ONE: &str = "10.96.0.1/32";
@@ -202,6 +202,24 @@ async fn an_empty_list_that_was_a_mistake_does_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_was_replaced_is_listed_again() {
+    let mut world = World::new();
+    world.server.list("500", &services(1..4)).await;
+    let watch = world.server.watch("500").await;
+    world.announced(&[ONE, TWO, THREE]).await;
+    watch.line("BOOKMARK", &json!({"metadata": {"resourceVersion": "70"}}));
+    world.server.list("71", &services(2..4)).await;
+    world.announced(&[TWO, THREE]).await;
+    let watch = world.server.watch("71").await;
+    // An event that was there before must not undo a newer one.
+    watch.line("DELETED", &service("s2", "10.96.0.2", "9"));
+    let asked = world.server.asked().await;
+    assert_eq!(world.notebook.announced(), [TWO, THREE]);
+    asked.page("72", "", &services(3..4));
+    world.announced(&[THREE]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn few_may_go_at_once() {
     let mut world = World::new();
     world.server.list("5", &services(1..4)).await;
@@ -213,20 +231,27 @@ async fn few_may_go_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_keeps_its_last_state_and_hides_nothing() {
     let mut world = World::new();
-    let items = [broken("s0"), services(1..2).remove(0), services(2..3).remove(0)];
+    let items = [
+        broken("s0", "1"),
+        services(1..2).remove(0),
+        services(2..3).remove(0),
+    ];
     world.server.list("5", &items).await;
     let watch = world.server.watch("5").await;
     world.announced(&[ONE, TWO]).await;
     assert!(world.is_complete());
-    watch.line("MODIFIED", &broken("s1"));
+    watch.line("MODIFIED", &broken("s1", "8"));
     watch.line("ADDED", &service("s3", "10.96.0.3", "9"));
     world.announced(&[ONE, TWO, THREE]).await;
     watch.expire();
-    world.server.list("10", &[broken("s1"), broken("s9")]).await;
+    world
+        .server
+        .list("10", &[broken("s1", "8"), broken("s9", "9")])
+        .await;
     let watch = world.server.watch("10").await;
     world.announced(&[ONE]).await;
     // It can be removed, though.
-    watch.line("DELETED", &broken("s1"));
+    watch.line("DELETED", &broken("s1", "11"));
     world.announced(&[]).await;
 }
 
