@@ -1,7 +1,8 @@
 //! The wiring: settings → source → index → announcer.
 //!
 //! ```text
-//! manifests thread ──Batch──▶ consume ──▶ Index ──Vec<Change>──▶ Announcer (the rack)
+//! manifests thread, or    ──Batch──▶ consume ──▶ Index ──Vec<Change>──▶ Announcer (the rack)
+//! one task per watched kind
 //! ```
 //!
 //! The channel from the source is bounded, so a slow announcer slows the source and nothing piles up. The index
@@ -10,9 +11,11 @@
 use crate::cli::Settings;
 use crate::http;
 use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
+use crate::objects::Kind;
 use crate::rack::RackAnnouncer;
-use crate::sources::manifests;
-use crate::sources::{Batch, ReportChange};
+use crate::sources::kubernetes::{self, KubernetesSource};
+use crate::sources::manifests::{self, ManifestSource};
+use crate::sources::{Batch, ReportChange, Resync, Verdict};
 use anyhow::Context;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -80,12 +83,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 /// As [`run`].
 pub async fn serve(settings: &Settings, mut announcer: impl Announcer) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let dir = settings
-        .manifests
-        .clone()
-        .context("there is no source of objects; set --manifests")?;
     let (sender, batches) = mpsc::channel(BATCHES);
-    let source = manifests::spawn(dir, sender)?;
+    let source = Source::start(settings, sender).await?;
 
     let mut consumer = Consumer::new(index_config(settings));
     let ended = tokio::select! {
@@ -104,9 +103,34 @@ pub async fn serve(settings: &Settings, mut announcer: impl Announcer) -> anyhow
             "the switches did not take the good-bye in time"
         );
     }
-    // The receiver is gone with the consumer, so the thread cannot be waiting for it.
+    // The receiver went with the consuming future.
     source.stop();
     ended
+}
+
+/// Where the objects come from.
+enum Source {
+    Manifests(ManifestSource),
+    Kubernetes(KubernetesSource),
+}
+
+impl Source {
+    async fn start(settings: &Settings, batches: mpsc::Sender<Batch>) -> anyhow::Result<Self> {
+        if let Some(dir) = settings.manifests.clone() {
+            return Ok(Self::Manifests(manifests::spawn(dir, batches)?));
+        }
+        let client = kubernetes::connect(settings.kubeconfig.as_deref()).await?;
+        let kinds = kubernetes::watched(&index_config(settings));
+        Ok(Self::Kubernetes(kubernetes::spawn(&client, kinds, &batches)))
+    }
+
+    /// The receiver must be gone, so that the thread cannot be waiting for it.
+    fn stop(self) {
+        match self {
+            Self::Manifests(source) => source.stop(),
+            Self::Kubernetes(source) => drop(source),
+        }
+    }
 }
 
 /// What the index has to know of the settings.
@@ -177,18 +201,21 @@ impl Consumer {
 
     async fn take(&mut self, batch: Batch, announcer: &mut impl Announcer) {
         log_reports(&batch.reports);
+        if let Some(Resync::Begin(kind)) = batch.resync {
+            self.index.begin_resync(kind);
+        }
         let changes = self.index.apply_all(batch.events);
-        if !changes.is_empty() {
-            let announced = changes.iter().filter(|change| change.announced).count();
-            let withdrawn = changes.len() - announced;
-            tracing::debug!(
-                announced,
-                withdrawn,
-                desired = self.index.len(),
-                "the desired set changed"
-            );
-            self.trace(&changes);
-            announcer.apply(changes).await;
+        self.hand_on(changes, announcer).await;
+        if let Some(Resync::End {
+            kind,
+            confirmed,
+            verdict,
+        }) = batch.resync
+        {
+            let (judged, changes) = self.end_resync(kind, confirmed);
+            self.hand_on(changes, announcer).await;
+            // A source that is gone needs no verdict.
+            let _ = verdict.send(judged);
         }
         if batch.complete && !self.complete {
             self.complete = true;
@@ -200,6 +227,35 @@ impl Consumer {
         if self.complete {
             log_problems(&self.index.take_problem_changes());
         }
+    }
+
+    /// Deletes what was missing, unless that is too much to be believed at once.
+    fn end_resync(&mut self, kind: Kind, confirmed: bool) -> (Verdict, Vec<Change>) {
+        let verdict = Verdict::of(self.index.resync_outcome(kind), confirmed);
+        let changes = match verdict {
+            Verdict::Accepted(_) => self.index.complete_resync(kind),
+            Verdict::Doubtful(_) => {
+                self.index.abandon_resync(kind);
+                Vec::new()
+            }
+        };
+        (verdict, changes)
+    }
+
+    async fn hand_on(&self, changes: Vec<Change>, announcer: &mut impl Announcer) {
+        if changes.is_empty() {
+            return;
+        }
+        let announced = changes.iter().filter(|change| change.announced).count();
+        let withdrawn = changes.len() - announced;
+        tracing::debug!(
+            announced,
+            withdrawn,
+            desired = self.index.len(),
+            "the desired set changed"
+        );
+        self.trace(&changes);
+        announcer.apply(changes).await;
     }
 
     fn trace(&self, changes: &[Change]) {
@@ -227,14 +283,16 @@ fn log_reports(reports: &[ReportChange]) {
     for change in reports.iter().take(LINES) {
         match change {
             ReportChange::New(report) => tracing::warn!(
-                file = report.file,
+                origin = report.origin,
                 document = report.document,
                 line = report.line,
                 "{}",
                 report.message
             ),
             ReportChange::Cleared(report) => {
-                tracing::info!(file = report.file, "no longer: {}", report.message);
+                // What is wrong comes first; the remedy is of no use any more.
+                let what = report.message.split(';').next().unwrap_or_default();
+                tracing::info!(origin = report.origin, "no longer: {what}");
             }
         }
     }
@@ -272,4 +330,4 @@ fn log_rest(all: usize) {
 
 #[cfg(test)]
 #[path = "run_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -5,15 +5,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Writes down what it is told, in order.
 #[derive(Clone, Default)]
-struct Notebook(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Notebook(Arc<Mutex<Vec<String>>>);
 
 impl Notebook {
     fn note(&self, line: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was announced and not withdrawn since, in order of the addresses' text.
+    pub(crate) fn announced(&self) -> Vec<String> {
+        let mut announced = std::collections::BTreeSet::new();
+        for line in self.lines() {
+            if let Some(prefix) = line.strip_prefix('+') {
+                assert!(announced.insert(prefix.to_owned()), "announced twice: {line}");
+            } else if let Some(prefix) = line.strip_prefix('-') {
+                assert!(announced.remove(prefix), "withdrawn without need: {line}");
+            }
+        }
+        announced.into_iter().collect()
     }
 
     async fn wait_for(&self, lines: &[&str]) {

@@ -5,11 +5,14 @@
 mod duration;
 mod env;
 mod flags;
+mod log;
 mod parser;
 mod settings;
 mod show;
 mod values;
 
+#[cfg(test)]
+mod log_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -17,7 +20,8 @@ mod value_tests;
 
 pub use duration::{DurationError, parse_duration};
 pub use env::PodIps;
-pub use settings::{Bfd, GracefulRestart, Grpc, LogFormat, Settings};
+pub use log::{Log, LogFile, LogFormat};
+pub use settings::{Bfd, GracefulRestart, Grpc, Settings};
 pub use show::{Common, Explain, ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowStatus};
 
 use parser::Parsed;

@@ -3,7 +3,7 @@
 use super::CliError;
 use super::duration::parse_duration;
 use super::flags::{FLAGS, Flag, NOT_YET, Type, find};
-use super::settings::LogFormat;
+use super::log::LogFormat;
 use super::show::Show;
 use super::values::{read_bool, read_int, read_ip, read_ips, read_socket, read_uint};
 use clap::builder::ValueParser;
@@ -252,7 +252,12 @@ fn read(flag: &Flag, text: &str) -> Result<Value, String> {
 }
 
 fn refuse(flag: &Flag, text: &str, reason: &str) -> CliError {
-    let name = match flag.name {
+    refuse_value(flag.name, text, reason)
+}
+
+/// The error of a value that cannot be read.
+pub(super) fn refuse_value(flag: &str, text: &str, reason: &str) -> CliError {
+    let name = match flag {
         "v" => "-v, --v".to_owned(),
         name => format!("--{name}"),
     };

@@ -1,5 +1,6 @@
 use super::CliError;
 use super::env::PodIps;
+use super::log::{self, Log};
 use super::parser::Given;
 use secrecy::SecretString;
 use std::collections::HashSet;
@@ -56,7 +57,7 @@ pub struct Settings {
     pub gateway_name: Option<String>,
     /// The name of this node in lower case; only in NAT gateway mode it may be missing.
     pub node_name: Option<String>,
-    /// The directory of Kubernetes objects.
+    /// The directory of Kubernetes objects; `None` to ask an API server.
     pub manifests: Option<PathBuf>,
     /// The file with the access to the API server; `None` for the pod's own account.
     pub kubeconfig: Option<PathBuf>,
@@ -70,8 +71,8 @@ pub struct Settings {
     pub control_socket: Option<PathBuf>,
     /// klog's verbosity; see [`logging`](crate::logging).
     pub verbosity: i32,
-    /// The form of the log.
-    pub log_format: LogFormat,
+    /// Where the log goes.
+    pub log: Log,
     /// What was accepted but deserves a line in the log, once there is a log.
     pub warnings: Vec<String>,
 }
@@ -101,16 +102,6 @@ pub struct Bfd {
 pub struct Grpc {
     /// Address and port.
     pub address: SocketAddr,
-}
-
-/// The form of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One line of text for each event.
-    #[default]
-    Text,
-    /// One JSON object for each event.
-    Json,
 }
 
 impl Settings {
@@ -172,6 +163,15 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         Some(Some(name)) => Some(name),
         Some(None) => return invalid("--nat-gw-mode needs the name of the gateway; set GATEWAY_NAME"),
     };
+    let log = log::log(given, &mut warnings)?;
+    let graceful_restart = graceful_restart(given)?;
+    if graceful_restart.is_some() {
+        warnings.push(
+            "--graceful-restart is accepted, but this version does not offer it to the switches yet: they drop the \
+             routes of this speaker as soon as its session ends"
+                .to_owned(),
+        );
+    }
     let settings = Settings {
         neighbors_v4,
         neighbors_v6,
@@ -190,7 +190,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         pod_ips,
         allowed_sources_v4,
         allowed_sources_v6,
-        graceful_restart: graceful_restart(given)?,
+        graceful_restart,
         bfd: bfd(given)?,
         announce_cluster_ip: given.bool("announce-cluster-ip"),
         gateway_name,
@@ -202,14 +202,12 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         grpc: grpc(given),
         control_socket: given.text("control-socket").map(PathBuf::from),
         verbosity: given.int("v"),
-        log_format: given.log_format(),
+        log,
         warnings,
     };
     refuse_not_yet(given)?;
-    if settings.manifests.is_none() {
-        return invalid(
-            "there is nothing to read objects from: set --manifests DIR (this version cannot ask an API server yet)",
-        );
+    if settings.manifests.is_some() && settings.kubeconfig.is_some() {
+        return invalid("--manifests and --kubeconfig name two sources of objects; leave one of them out");
     }
     Ok(settings)
 }

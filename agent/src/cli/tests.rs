@@ -35,7 +35,7 @@ fn run(args: &[&str]) -> Result<Settings, CliError> {
     parse_with(&all, &[])
 }
 
-fn ok(args: &[&str]) -> Settings {
+pub(super) fn ok(args: &[&str]) -> Settings {
     run(args).unwrap_or_else(|error| panic!("{args:?}: {error}"))
 }
 
@@ -46,7 +46,7 @@ fn refused(args: &[&str]) -> (u8, String) {
     (error.exit_code(), text)
 }
 
-fn invalid(args: &[&str], expected: &str) {
+pub(super) fn invalid(args: &[&str], expected: &str) {
     assert_eq!(
         refused(args),
         (1, format!("failed to parse config: {expected}")),
@@ -54,7 +54,7 @@ fn invalid(args: &[&str], expected: &str) {
     );
 }
 
-fn syntax(args: &[&str], expected: &str) {
+pub(super) fn syntax(args: &[&str], expected: &str) {
     assert_eq!(refused(args), (2, expected.to_owned()), "{args:?}");
 }
 
@@ -265,8 +265,8 @@ fn all_missing_flags_are_told_together() {
     assert_eq!(error.exit_code(), 1);
 
     let without_manifests: Vec<_> = ["twintor", "run"].iter().chain(&REQUIRED[..4]).copied().collect();
-    let error = parse_with(&without_manifests, &[]).expect_err("no source");
-    assert!(error.to_string().contains("--manifests"), "{error}");
+    let settings = parse_with(&without_manifests, &[]).expect("the API server is the source");
+    assert_eq!(settings.manifests, None);
 }
 
 #[test]
@@ -384,13 +384,8 @@ fn what_is_not_there_yet_is_an_error_when_asked_for() {
         "this version does not have --graceful-restart yet; leave it out",
     );
     invalid(
-        &[
-            "--logtostderr=false",
-            "--alsologtostderr=true",
-            "--log_file=/x",
-            "--log_file_max_size=200",
-        ],
-        "this version does not have --logtostderr, --alsologtostderr, --log_file, --log_file_max_size yet; leave it out",
+        &["--pprof-port=1", "--grpc-port=2"],
+        "this version does not have --pprof-port, --grpc-port yet; leave it out",
     );
     for name in NOT_YET {
         let flag = find(name).expect("a flag");
@@ -437,7 +432,11 @@ fn bounds_of_bfd_and_graceful_restart_hold_before_that() {
             "{text}"
         );
     }
-    assert!(restart("--graceful-restart-time=4095s").contains("does not have"));
+    let longest = ok(&["--graceful-restart", "--graceful-restart-time=4095s"]);
+    assert_eq!(
+        longest.graceful_restart.map(|restart| restart.time.as_secs()),
+        Some(4095)
+    );
 }
 
 #[test]
@@ -532,7 +531,7 @@ fn arguments_that_are_no_text_do_not_panic() {
 /// The arguments and environment that kube-ovn's controller gives the sidecar of a NAT gateway.
 #[test]
 fn the_sidecar_contract_parses() {
-    let error = parse_with(
+    let settings = parse_with(
         &[
             "/kube-ovn/kube-ovn-speaker",
             "--nat-gw-mode",
@@ -551,10 +550,53 @@ fn the_sidecar_contract_parses() {
             ("POD_IP", "10.0.1.10"),
             ("POD_IPS", "10.0.1.10"),
         ],
-    );
-    let text = error.expect_err("not in this version").to_string();
+    )
+    .expect("the controller writes it so");
+    assert_eq!(settings.gateway_name.as_deref(), Some("vpc-natgw"));
     assert_eq!(
-        text,
-        "failed to parse config: this version does not have --graceful-restart, --nat-gw-mode yet; leave it out"
+        (settings.node_name, settings.manifests, settings.kubeconfig),
+        (None, None, None)
+    );
+    assert_eq!(settings.hold_time, Duration::from_secs(60));
+    assert_eq!(settings.verbosity, 5);
+    let restart = settings.graceful_restart.expect("given");
+    assert_eq!(restart.time, Duration::from_secs(90));
+    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    assert!(settings.warnings[0].starts_with("--graceful-restart is accepted"));
+}
+
+#[test]
+fn the_stock_daemonset_parses() {
+    let settings = parse_with(
+        &[
+            "/kube-ovn/kube-ovn-speaker",
+            "--logtostderr=false",
+            "--alsologtostderr=true",
+            "--log_file=/var/log/kube-ovn/kube-ovn-speaker.log",
+            "--log_file_max_size=200",
+            "--neighbor-address=10.32.32.1",
+            "--neighbor-as=65030",
+            "--cluster-as=65000",
+        ],
+        &[
+            ("NODE_NAME", "worker-1"),
+            ("POD_IP", "10.0.0.7"),
+            ("POD_IPS", "10.0.0.7"),
+        ],
+    )
+    .expect("as it is shipped");
+    let file = settings.log.file.expect("a log file");
+    assert_eq!(file.path, Path::new("/var/log/kube-ovn/kube-ovn-speaker.log"));
+    assert_eq!((file.mode, file.max_size), (0o640, Some(200 << 20)));
+    assert_eq!(settings.log.stderr, tracing::level_filters::LevelFilter::TRACE);
+    assert_eq!(settings.manifests, None);
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+}
+
+#[test]
+fn one_source_of_objects_only() {
+    invalid(
+        &["--kubeconfig=/k"],
+        "--manifests and --kubeconfig name two sources of objects; leave one of them out",
     );
 }

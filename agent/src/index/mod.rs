@@ -79,6 +79,8 @@ pub enum Event {
     Upsert(Box<Object>),
     /// The object is gone.
     Delete(ObjectKey),
+    /// The object is there, but cannot be read now: what is known of it stays, also over a resync.
+    Keep(ObjectKey),
 }
 
 /// A prefix that entered or left the desired set.
@@ -164,15 +166,16 @@ impl Index {
     }
 
     /// How many objects [`complete_resync`](Self::complete_resync) would delete now, and how many it would keep.
-    /// For a guard against an implausibly empty answer. Objects without any bearing on announcements are not
-    /// counted.
+    /// For a guard against an implausibly empty answer. Only objects on which some announcement depends are counted.
     pub fn resync_outcome(&self, kind: Kind) -> ResyncOutcome {
-        let missing = self.missing(kind).len();
+        let began = self.resyncs[kind as usize];
+        let is_missing = |slot: &Slot| began.is_some_and(|began| is_before(slot.generation, began));
         let all = self.slots.iter().flatten();
-        let known = all.filter(|slot| slot.key.kind == kind).count();
+        let known = all.filter(|slot| slot.key.kind == kind && self.matters(slot));
+        let (missing, kept): (Vec<_>, Vec<_>) = known.partition(|slot| is_missing(slot));
         ResyncOutcome {
-            missing,
-            kept: known - missing,
+            missing: missing.len(),
+            kept: kept.len(),
         }
     }
 
@@ -227,6 +230,7 @@ impl Index {
         let object = match event {
             Event::Upsert(object) => object,
             Event::Delete(key) => return self.delete(&key, changes),
+            Event::Keep(key) => return self.keep(&key),
         };
         let key = object.key();
         match (&self.config.mode, &*object) {
@@ -282,6 +286,22 @@ impl Index {
         };
         self.ids.insert(Arc::clone(&key), id);
         (id, key)
+    }
+
+    fn keep(&mut self, key: &ObjectKey) {
+        let Some(id) = self.ids.get(key) else { return };
+        if let Some(slot) = &mut self.slots[*id as usize] {
+            slot.generation = self.generation;
+        }
+    }
+
+    /// Whether some announcement depends on the object.
+    fn matters(&self, slot: &Slot) -> bool {
+        match &slot.body {
+            Body::Pod(pod) => pod.networks.iter().any(|network| network.claimed),
+            Body::Subnet(id) => self.subnets.matters(*id),
+            Body::Plain(plain) => !plain.prefixes().is_empty(),
+        }
     }
 
     fn missing(&self, kind: Kind) -> Vec<Arc<ObjectKey>> {

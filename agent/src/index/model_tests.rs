@@ -29,6 +29,7 @@ impl Model {
                 }
                 Object::IptablesEip(_) | Object::VpcNatGateway(_) => {}
             },
+            Event::Keep(_) => {}
             Event::Delete(key) => {
                 self.pods.remove(key);
                 self.services.remove(key);
@@ -161,6 +162,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         1 => (0..4_u8).prop_map(|name| Event::Delete(pod_key(&format!("p{name}")))),
         1 => subnet_name().prop_map(|name| Event::Delete(subnet_key(name))),
+        1 => (0..4_u8).prop_map(|name| Event::Keep(pod_key(&format!("p{name}")))),
         1 => (0..2_u8).prop_map(|name| Event::Delete(ObjectKey::new(Kind::Service, "", &format!("v{name}")))),
     ]
 }

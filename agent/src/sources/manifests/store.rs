@@ -100,7 +100,7 @@ impl Store {
             .defects
             .iter()
             .map(|defect| Report {
-                file: file.to_string(),
+                origin: file.to_string(),
                 document: Some(defect.document),
                 line: Some(defect.line),
                 message: defect.message.clone(),
@@ -237,12 +237,7 @@ impl ObjectState {
 }
 
 fn report(file: &str, message: String) -> Report {
-    Report {
-        file: file.to_owned(),
-        document: None,
-        line: None,
-        message,
-    }
+    Report::new(file, message)
 }
 
 /// The same object gives the same number in one process. Sixty-four bits: two contents of one object collide once in

@@ -51,6 +51,7 @@ fn gone(name: &str) -> (Arc<str>, FileRead) {
 fn events(outcome: &Outcome) -> Vec<String> {
     let text = |event: &Event| match event {
         Event::Delete(key) => format!("-{}", key.name),
+        Event::Keep(key) => format!("={}", key.name),
         Event::Upsert(object) => match &**object {
             Object::Subnet(subnet) => format!("+{} {}", subnet.metadata.name, subnet.spec.cidr_block),
             other @ (Object::Pod(_)

@@ -295,12 +295,8 @@ impl Watcher {
 
     /// Reports why the directory is of no use, unless that is already known.
     fn complain(&mut self, why: &str) -> Result<(), Ended> {
-        let report = Report {
-            file: self.dir.display().to_string(),
-            document: None,
-            line: None,
-            message: format!("{why}; its last content stays in use until there are files again"),
-        };
+        let message = format!("{why}; its last content stays in use until there are files again");
+        let report = Report::new(self.dir.display().to_string(), message);
         if self.lost.as_ref() == Some(&report) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Logs for operators, on stderr.
+//! Logs for operators, on stderr or in a file.
 //!
 //! | `-v` | what is logged |
 //! |---|---|
@@ -7,10 +7,18 @@
 //! | 3, 4 | and the protocols: session states, BFD (debug of all rooms) |
 //! | 5 and up | and every prefix and message (trace of all rooms) |
 //!
-//! Other libraries are heard from warn on, whatever the verbosity.
+//! Other libraries are heard from warn on, whatever the verbosity; the Kubernetes client only from `-v 3` on, because
+//! what it complains about is reported by the source, once and with a remedy.
 
-use crate::cli::LogFormat;
+mod file;
+mod outputs;
+
+use crate::cli::{Log, LogFormat};
+use file::RotatingFile;
+use outputs::Outputs;
 use std::io::IsTerminal;
+use std::sync::{Arc, Mutex};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -22,19 +30,39 @@ pub enum LogError {
     Taken(#[from] tracing::dispatcher::SetGlobalDefaultError),
 }
 
-/// Begins to log to stderr. Once per process.
+/// Begins to log. Once per process. A log file that cannot be opened is replaced by stderr, with a line about it: routes
+/// do not depend on a log.
 ///
 /// # Errors
 ///
 /// [`LogError`] if the process already has a log.
-pub fn init(verbosity: i32, format: LogFormat) -> Result<(), LogError> {
-    let filter = EnvFilter::new(directives(verbosity));
-    let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    match format {
-        LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal();
-            tracing::subscriber::set_global_default(builder.with_ansi(colours).finish())?;
+pub fn init(verbosity: i32, log: &Log) -> Result<(), LogError> {
+    let mut outputs = Outputs {
+        stderr: log.stderr,
+        file: None,
+    };
+    let mut failure = None;
+    if let Some(config) = &log.file {
+        match RotatingFile::open(config.clone()) {
+            Ok(file) => outputs.file = Some(Arc::new(Mutex::new(file))),
+            Err(error) => {
+                failure = Some((config.path.display(), error));
+                outputs.stderr = LevelFilter::TRACE;
+            }
         }
+    }
+    let filter = EnvFilter::new(directives(verbosity));
+    let colours = outputs.file.is_none() && std::io::stderr().is_terminal();
+    let builder = fmt()
+        .with_writer(outputs)
+        .with_env_filter(filter)
+        .with_ansi(colours);
+    match log.format {
+        LogFormat::Text if log.skip_headers => {
+            let builder = builder.without_time().with_level(false).with_target(false);
+            tracing::subscriber::set_global_default(builder.finish())?;
+        }
+        LogFormat::Text => tracing::subscriber::set_global_default(builder.finish())?,
         LogFormat::Json => {
             let builder = builder
                 .json()
@@ -43,6 +71,9 @@ pub fn init(verbosity: i32, format: LogFormat) -> Result<(), LogError> {
                 .with_span_list(false);
             tracing::subscriber::set_global_default(builder.finish())?;
         }
+    }
+    if let Some((path, error)) = failure {
+        tracing::warn!(%path, %error, "the log file cannot be opened; logging to stderr instead");
     }
     Ok(())
 }
@@ -57,7 +88,8 @@ fn directives(verbosity: i32) -> String {
         3..=4 => ("debug", "debug"),
         5.. => ("trace", "trace"),
     };
-    let mut directives = "warn".to_owned();
+    let client = if verbosity < 3 { "off" } else { "warn" };
+    let mut directives = format!("warn,kube_client={client}");
     for (rooms, level) in [(UPPER, upper), (LOWER, lower)] {
         for room in rooms {
             directives.push_str(&format!(",{room}={level}"));
