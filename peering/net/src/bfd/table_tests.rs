@@ -401,6 +401,29 @@ fn lateness_that_hurts_nobody_is_not_told() {
 }
 
 #[test]
+fn silence_of_ours_counts_from_the_last_packet_that_we_sent() {
+    let mut lab = Lab::up();
+    lab.run_until(|lab| lab.here.table.find(1).unwrap().last_sent == Some(lab.now));
+
+    // The next packet was due after 40 ms, so we are late by less than a Detection Time.
+    lab.now += Duration::from_millis(140);
+    assert!(lab.here.table.stalled(Duration::from_millis(100), lab.now));
+}
+
+#[test]
+fn half_a_detection_time_of_standstill_is_forgiven_silently() {
+    let mut lab = Lab::up_patient();
+    let graces = |lab: &Lab| lab.here.table.find(1).unwrap().session.counters().graces;
+
+    assert!(!lab.here.table.stalled(Duration::from_millis(74), lab.now));
+    assert_eq!(graces(&lab), 0);
+    assert!(!lab.here.table.stalled(Duration::from_millis(75), lab.now));
+    assert_eq!(graces(&lab), 1);
+    lab.here.fetch();
+    assert_eq!(lab.here.events, []);
+}
+
+#[test]
 fn packets_that_the_kernel_dropped_are_forgiven_once() {
     let mut lab = Lab::up();
     lab.open = (true, false);
