@@ -187,6 +187,9 @@ impl Rack {
         for session in &mut self.sessions {
             session.peer.handle_timeout(now);
         }
+        if self.permits_change_at.is_some_and(|at| at <= now) {
+            self.admit_all(now);
+        }
     }
 
     /// When to call [`Self::handle_timeout`] next.
@@ -194,6 +197,7 @@ impl Rack {
         self.sessions
             .iter()
             .filter_map(|session| session.peer.poll_timeout())
+            .chain(self.permits_change_at)
             .min()
     }
 

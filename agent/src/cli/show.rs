@@ -90,3 +90,7 @@ pub enum Output {
     /// YAML.
     Yaml,
 }
+
+#[cfg(test)]
+#[path = "show_tests.rs"]
+mod tests;

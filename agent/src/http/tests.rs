@@ -1,4 +1,5 @@
 use super::*;
+use crate::cli::{Command, parse};
 use crate::report::{EventReport, RecordingReport, StatusReport};
 use crate::show::client::{Agent, Answer};
 use fabric::{
@@ -298,4 +299,63 @@ async fn a_port_in_use_is_taken_as_soon_as_it_is_free() {
         assert!(Instant::now() < deadline, "the port was not taken");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// What a command shows, and whether all is well.
+async fn command(agent: &Agent, args: &[&str]) -> Result<(String, bool), String> {
+    let url = format!("--agent=http://{}", agent.authority());
+    let args = ["twintor"].iter().chain(args).copied().chain([url.as_str()]);
+    let args: Vec<_> = args.map(std::ffi::OsString::from).collect();
+    let Ok(Command::Show(show)) = parse(args, |_| None) else {
+        panic!("no such command");
+    };
+    let shown = tokio::task::spawn_blocking(move || crate::show::shown(&show)).await;
+    let shown = shown.expect("no panic").map_err(|error| error.to_string())?;
+    Ok((String::from_utf8_lossy(&shown.octets).into_owned(), shown.healthy))
+}
+
+#[tokio::test]
+async fn commands_show_what_the_server_tells() {
+    let api = Api::new(Some("node1"));
+    let agent = server(&api).await;
+    let error = command(&agent, &["status"]).await.expect_err("no rack yet");
+    assert!(
+        error.contains("answers 503: not ready: the rack is not started"),
+        "{error}"
+    );
+
+    let (left, _left) = start(configs().0);
+    api.set_rack(left);
+    let (text, healthy) = command(&agent, &["status"]).await.expect("shown");
+    assert!(
+        text.contains("Pair: isolated") && text.contains("\na      127.0.0.2"),
+        "{text}"
+    );
+    assert!(!healthy);
+    let (json, _) = command(&agent, &["status", "-o", "json"]).await.expect("shown");
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(value["planes"][0]["sessions"][0]["neighbor"], "127.0.0.2");
+    let (yaml, _) = command(&agent, &["status", "-o", "yaml"]).await.expect("shown");
+    let value: serde_json::Value = serde_saphyr::from_str(&yaml).expect("YAML");
+    assert_eq!(value["node"], "node1");
+
+    let (text, healthy) = command(&agent, &["bfd", "-o", "json"]).await.expect("shown");
+    assert_eq!((text.as_str(), healthy), ("[]\n", true));
+    for args in [&["bfd", "10.9.9.9"][..], &["explain", "bfd", "10.9.9.9"]] {
+        let error = command(&agent, args).await.expect_err("nobody");
+        assert!(error.contains("no BFD session with 10.9.9.9"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_agent_is_named() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("bound");
+    drop(free);
+    let agent: Agent = format!("http://{address}").parse().expect("a URL");
+    let error = command(&agent, &["status"]).await.expect_err("nobody");
+    assert!(
+        error.contains(&format!("no agent answers at {address}")),
+        "{error}"
+    );
 }

@@ -221,4 +221,4 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 #[path = "bfd_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -27,7 +27,7 @@ pub const UNKNOWN: u8 = 3;
 
 /// Why nothing is shown.
 #[derive(Debug, thiserror::Error)]
-enum ShowError {
+pub(crate) enum ShowError {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error("there is no BFD session with {0}; twintor bfd lists those there are")]
@@ -43,9 +43,9 @@ enum ShowError {
 }
 
 /// What a command has found.
-struct Shown {
-    octets: Vec<u8>,
-    healthy: bool,
+pub(crate) struct Shown {
+    pub(crate) octets: Vec<u8>,
+    pub(crate) healthy: bool,
 }
 
 /// Runs a command and prints what it found. Exit code 0 where something was shown (and is healthy, with `--check`),
@@ -75,7 +75,7 @@ pub fn run(show: &Show) -> ExitCode {
     }
 }
 
-fn shown(show: &Show) -> Result<Shown, ShowError> {
+pub(crate) fn shown(show: &Show) -> Result<Shown, ShowError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(ShowError::Start)?.block_on(async {
         match show {

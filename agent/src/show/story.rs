@@ -157,7 +157,7 @@ impl Story {
         if let Some(reason) = &self.dropped_because {
             return format!("packets of the switch arrived, but were not used: {reason}");
         }
-        let Some((_, back)) = first_heard(after) else {
+        let Some((entry, back)) = first_heard(after) else {
             return "the switch fell silent; what came next is not recorded: it died, or the link did"
                 .to_owned();
         };
@@ -165,6 +165,13 @@ impl Story {
         if is_other {
             return "the switch came back with another discriminator: it, or its BFD, was restarted"
                 .to_owned();
+        }
+        if back.state == "up" {
+            let late = millis(between(self.failed_at, entry.at));
+            return format!(
+                "the switch had noticed nothing and was heard again {late} later: its packets were late or lost for a moment \
+                 (a busy switch, a lossy link), or the detection time is too short"
+            );
         }
         match back.diag.as_str() {
             "neighbor_signaled_session_down" => {

@@ -318,6 +318,48 @@ fn a_bfd_failure_closes_its_own_session_with_its_own_subcode_and_dials_again_whe
     assert_eq!(words(&mut rack, now), ["0 dial", "0 released"]);
 }
 
+/// Advances to the moments that the rack asks for, until it has something to say.
+fn words_of_the_next_timeout(rack: &mut Rack, mut now: Instant) -> (Vec<String>, Instant) {
+    loop {
+        now = rack.poll_timeout().expect("a timeout").max(now);
+        rack.handle_timeout(now);
+        let words = words(rack, now);
+        if !words.is_empty() {
+            return (words, now);
+        }
+    }
+}
+
+#[test]
+fn bgp_does_not_wait_for_ever_for_bfd_that_does_not_come_back() {
+    let (mut rack, now) = with_bfd(false);
+    establish(&mut rack, 0, now);
+    rack.bfd_news(SessionId(0), BfdNews::Up, now);
+    rack.bfd_news(SessionId(0), BfdNews::Failed, now);
+    rack.bfd_news(SessionId(1), BfdNews::Up, now);
+    rack.bfd_news(SessionId(1), BfdNews::Failed, now);
+    words(&mut rack, now);
+    let (words, at) = words_of_the_next_timeout(&mut rack, now);
+    assert!(words.contains(&"0 released".to_owned()), "{words:?}");
+    assert_eq!(at - now, Duration::from_secs(30));
+}
+
+#[test]
+fn a_plane_that_is_held_down_is_released_when_its_time_is_over() {
+    let (mut rack, now) = with_bfd(false);
+    establish(&mut rack, 0, now);
+    establish(&mut rack, 1, now);
+    for _ in 0..3 {
+        rack.bfd_news(SessionId(0), BfdNews::Failed, now);
+        rack.bfd_news(SessionId(0), BfdNews::Up, now);
+    }
+    words(&mut rack, now);
+    assert_eq!(rack.sessions[0].peer.state(), State::Idle);
+    let (words, at) = words_of_the_next_timeout(&mut rack, now);
+    assert_eq!(words, ["0 dial", "0 released"]);
+    assert_eq!(at - now, Duration::from_secs(1));
+}
+
 #[test]
 fn admin_down_of_the_switch_leaves_the_session_alone() {
     let (mut rack, now) = with_bfd(false);

@@ -4,7 +4,10 @@
 //! cargo run --release -p twintor-net --example bfd_bench -- detect [CUTS] [INTERVAL_MS] [MULT]
 //! cargo run --release -p twintor-net --example bfd_bench -- scale [SESSIONS] [INTERVAL_MS] [SECONDS]
 //! cargo run --release -p twintor-net --example bfd_bench -- flood [PACKETS_PER_SECOND] [SECONDS]
+//! cargo run --release -p twintor-net --example bfd_bench -- soak [SECONDS] [INTERVAL_MS] [MULT] [BURNERS]
 //! ```
+//!
+//! `soak` runs without real-time priority.
 
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 #![allow(clippy::unwrap_used, reason = "a measurement that fails may end so")]
@@ -31,8 +34,9 @@ fn main() {
         "detect" => detect(next(100), next(50), next(3)),
         "scale" => scale(next(500), next(50), next(20)),
         "flood" => flood(next(100_000), next(20)),
+        "soak" => soak(next(60), next(50), next(3), next(2)),
         _ => println!(
-            "detect [CUTS] [INTERVAL_MS] [MULT] | scale [SESSIONS] [INTERVAL_MS] [SECONDS] | flood [PPS] [SECONDS]"
+            "detect [CUTS] [INTERVAL_MS] [MULT] | scale [SESSIONS] [INTERVAL_MS] [SECONDS] | flood [PPS] [SECONDS] | soak [SECONDS] [INTERVAL_MS] [MULT] [BURNERS]"
         ),
     }
 }
@@ -178,6 +182,48 @@ fn cpu_of_threads(name: &str) -> Vec<Duration> {
         times.push(Duration::from_millis(10 * (fields[10] + fields[11])));
     }
     times
+}
+
+/// Whether sessions survive busy neighbours, in the normal scheduling class.
+fn soak(seconds: u32, interval: u32, multiplier: u32, burners: u32) {
+    let wire = Wire::new();
+    let interval = Duration::from_millis(interval.into());
+    let timed = |peer| BfdSpec {
+        desired_min_tx: interval,
+        required_min_rx: interval,
+        detect_mult: mult(multiplier.try_into().unwrap()),
+        ..spec(1, peer)
+    };
+    let limits = BfdLimits {
+        realtime_priority: None,
+        ..BfdLimits::default()
+    };
+    let mut left = Speaker::start_with(&wire.left, &[timed(RIGHT)], limits);
+    let mut right = Speaker::start_with(&wire.right, &[timed(LEFT)], limits);
+    left.wait_up(1);
+    right.wait_up(1);
+
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..burners {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        thread::sleep(Duration::from_secs(seconds.into()));
+        done.store(true, Ordering::Relaxed);
+    });
+
+    println!("{seconds} s at {interval:?} x {multiplier} with {burners} burners, normal class:");
+    for speaker in [&mut left, &mut right] {
+        let thread = speaker.snapshot().thread;
+        println!("  {:?}, {} local stalls", thread.lateness, thread.local_stalls);
+        for event in speaker.fetch() {
+            println!("  {event}");
+        }
+    }
 }
 
 /// What junk does to one session.

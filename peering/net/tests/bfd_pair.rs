@@ -5,7 +5,7 @@ mod bfd_support;
 use std::time::Duration;
 
 use bfd_support::{LEFT, LEFT6, RIGHT, RIGHT6, Speaker, Wire, ip, mult, spec, wait_for};
-use net::bfd::{BfdEvent, BfdSpec, Cause, Diag, Hop, Reaction, State};
+use net::bfd::{BfdEvent, BfdLimits, BfdSpec, Cause, Diag, Hop, Reaction, State};
 
 /// Beyond the Detection Time; generous, because the machine may be busy.
 const SLACK: Duration = Duration::from_secs(2);
@@ -131,6 +131,96 @@ fn stop_says_good_bye() {
     left.stop();
 
     assert_eq!(right.wait_down(2).cause, Cause::RemoteAdminDown);
+}
+
+#[test]
+fn thread_that_has_ended_answers_at_once_and_has_told_everything() {
+    let wire = Wire::new();
+    let (left, _right) = pair(&wire);
+    let handle = left.handle().clone();
+
+    left.stop();
+
+    assert!(handle.snapshot().is_none());
+    assert!(handle.recording(1).is_none());
+    handle.set(vec![spec(1, RIGHT)]);
+    handle.admin_down(None);
+    let mut events = Vec::new();
+    handle.drain_events(&mut events);
+    assert_eq!(events.last(), Some(&BfdEvent::Removed { key: 1 }));
+}
+
+#[test]
+fn specs_that_cannot_be_are_refused_with_the_reason() {
+    let wire = Wire::new();
+    let mut left = Speaker::start(
+        &wire.left,
+        &[
+            spec(1, RIGHT),
+            spec(1, RIGHT6),
+            spec(2, "fe80::2"),
+            BfdSpec {
+                local: Some(ip(LEFT6)),
+                ..spec(3, RIGHT)
+            },
+            BfdSpec {
+                desired_min_tx: Duration::ZERO,
+                ..spec(4, RIGHT)
+            },
+            BfdSpec {
+                device: Some("a-name-that-is-too-long".to_owned()),
+                ..spec(5, RIGHT)
+            },
+        ],
+    );
+
+    for (key, reason) in [
+        (1, "the key is given twice"),
+        (2, "a link-local peer needs an interface"),
+        (3, "of different families"),
+        (4, "use at least 1 µs"),
+        (5, "an interface name has 1 to 15 octets"),
+    ] {
+        left.fetch();
+        let text = left.events.iter().find(|event| event.key() == Some(key));
+        let text = text.map(ToString::to_string).unwrap_or_default();
+        assert!(text.contains(reason), "{key}: {text}");
+    }
+    assert_eq!(left.snapshot().sessions.len(), 1);
+}
+
+#[test]
+fn everything_can_be_held_down_before_it_exists() {
+    let wire = Wire::new();
+    let mut left = Speaker::start(&wire.left, &[]);
+    let mut right = Speaker::start(&wire.right, &[spec(2, LEFT)]);
+
+    left.handle().admin_down(None);
+    left.handle().set(vec![spec(1, RIGHT)]);
+    right.wait("AdminDown", |event| {
+        (*event == BfdEvent::RemoteAdminDown { key: 2 }).then_some(())
+    });
+    assert_eq!(left.session(1).state, State::AdminDown);
+    assert!(!left.session(1).enabled);
+
+    left.handle().enable(Some(1));
+    left.wait_up(1);
+    right.wait_up(2);
+}
+
+#[test]
+fn normal_class_does_as_well() {
+    let wire = Wire::new();
+    let limits = BfdLimits {
+        realtime_priority: None,
+        ..BfdLimits::default()
+    };
+    let mut left = Speaker::start_with(&wire.left, &[spec(1, RIGHT)], limits);
+    let _right = Speaker::start(&wire.right, &[spec(2, LEFT)]);
+
+    left.wait_up(1);
+
+    assert!(!left.snapshot().thread.realtime);
 }
 
 #[test]

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::event::BfdEvent;
-use super::mailbox::{Answer, Asked, Mailbox, Question, Reply};
+use super::mailbox::{Answer, Asked, Mailbox};
 use super::recorder::Recording;
 use super::slot::Port;
 use super::spec::{BfdLimits, BfdSpec, InterfaceName, Refusal, Wanted};
 use super::status::BfdSnapshot;
 use super::thread::Driver;
 
-/// An answer takes microseconds; after this long, the thread has ended or the machine stands still.
+/// An answer takes microseconds; after this long, the machine stands still.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The BFD thread could not be started.
@@ -27,7 +27,7 @@ pub struct BfdSpawnError {
 
 /// Starts the thread. It belongs to the network namespace of the caller, and does nothing until it has sessions.
 ///
-/// `waker` is called by the thread after events were queued. It must not block: write to an eventfd, for example.
+/// `waker` is called by the thread after events were queued, and when it ends. It must not block: write to an eventfd, for example.
 ///
 /// # Errors
 ///
@@ -42,7 +42,14 @@ pub fn spawn(
     let inside = Arc::clone(&mailbox);
     let thread = std::thread::Builder::new()
         .name("bfd".to_owned())
-        .spawn(move || Driver::new(inside, waker, limits).run())
+        .spawn(move || {
+            let end = End {
+                mailbox: Arc::clone(&inside),
+                waker: &waker,
+            };
+            Driver::new(inside, &waker, limits).run();
+            drop(end);
+        })
         .map_err(at("creating the thread"))?;
     let owner = Owner {
         mailbox,
@@ -50,6 +57,19 @@ pub fn spawn(
         desired: Mutex::new(Desired::default()),
     };
     Ok((BfdHandle(Arc::new(owner)), BfdThread(thread)))
+}
+
+/// Tells everybody that the thread has ended, even if it was by a panic.
+struct End<W: Fn()> {
+    mailbox: Arc<Mailbox>,
+    waker: W,
+}
+
+impl<W: Fn()> Drop for End<W> {
+    fn drop(&mut self) {
+        self.mailbox.end();
+        (self.waker)();
+    }
 }
 
 /// The thread itself.
@@ -100,7 +120,10 @@ impl BfdHandle {
     /// not in the list any more go AdminDown, for one Detection Time or until the other end has noticed, and then
     /// vanish ([`BfdEvent::Removed`]). A spec that cannot be taken is left out ([`BfdEvent::Refused`]).
     pub fn set(&self, specs: Vec<BfdSpec>) {
-        self.change(|desired| {
+        let refuse = |key, refusal| {
+            self.0.mailbox.add_event(BfdEvent::Refused { key, refusal });
+        };
+        self.change(refuse, |desired| {
             let keys: BTreeSet<u64> = specs.iter().map(|spec| spec.key).collect();
             desired.admin_down.retain(|key, _| keys.contains(key));
             desired.specs = specs;
@@ -126,14 +149,19 @@ impl BfdHandle {
         self.0.mailbox.take_events(events);
     }
 
-    /// All sessions and the thread at this moment; `None` if the thread has ended. Waits for the next turn of the
-    /// thread, usually some microseconds.
+    /// All sessions and the thread at this moment. Waits for the next turn of the thread, usually some microseconds.
+    ///
+    /// `None` if the thread has ended, or did not answer within a second.
     #[must_use]
     pub fn snapshot(&self) -> Option<BfdSnapshot> {
         let mut snapshot = BfdSnapshot::default();
         snapshot.sessions.reserve(self.0.limits.sessions);
         snapshot.thread.listeners.reserve(Port::ALL.len());
-        match self.ask(Asked::Snapshot(Box::new(snapshot)))? {
+        match self
+            .0
+            .mailbox
+            .ask(Asked::Snapshot(Box::new(snapshot)), ANSWER_WITHIN)?
+        {
             Answer::Snapshot(mut snapshot) => {
                 snapshot.sessions.shrink_to_fit();
                 Some(*snapshot)
@@ -142,12 +170,13 @@ impl BfdHandle {
         }
     }
 
-    /// The flight recorder of a session; `None` if there is no such session, or the thread has ended. Waits like
-    /// [`Self::snapshot`].
+    /// The flight recorder of a session. Waits like [`Self::snapshot`].
+    ///
+    /// `None` if there is no such session, if the thread has ended, or did not answer within a second.
     #[must_use]
     pub fn recording(&self, key: u64) -> Option<Recording> {
         let asked = Asked::Recording(Box::new(Recording::reserve(key)));
-        match self.ask(asked)? {
+        match self.0.mailbox.ask(asked, ANSWER_WITHIN)? {
             Answer::Recording { recording, found } => found.then_some(*recording),
             Answer::Snapshot(_) => None,
         }
@@ -160,56 +189,30 @@ impl BfdHandle {
     }
 
     fn hold(&self, key: Option<u64>, down: bool) {
-        self.change(|desired| match key {
-            Some(key) => {
-                desired.admin_down.insert(key, down);
-            }
-            None => {
-                desired.all_down = down;
-                desired.admin_down.clear();
-            }
-        });
+        // What was refused was told when the list came.
+        self.change(
+            |_, _| {},
+            |desired| match key {
+                Some(key) => {
+                    desired.admin_down.insert(key, down);
+                }
+                None => {
+                    desired.all_down = down;
+                    desired.admin_down.clear();
+                }
+            },
+        );
     }
 
-    fn change(&self, change: impl FnOnce(&mut Desired)) {
+    fn change(&self, refuse: impl FnMut(u64, Refusal), change: impl FnOnce(&mut Desired)) {
         let owner = &*self.0;
         let mut desired = owner.desired.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut desired);
-        let wanted = desired.wanted(|key, refusal| {
-            owner.mailbox.add_event(BfdEvent::Refused { key, refusal });
-        });
+        let wanted = desired.wanted(refuse);
         // Under the lock, so that the lists arrive in the order in which they were made.
         let replaced = owner.mailbox.tell(|inbox| inbox.wanted.replace(wanted));
         drop(desired);
         drop(replaced);
-    }
-
-    fn ask(&self, what: Asked) -> Option<Answer> {
-        let reply = Arc::new(Reply {
-            answer: OnceLock::new(),
-            asker: std::thread::current(),
-        });
-        let question = Question {
-            what,
-            reply: Arc::clone(&reply),
-        };
-        if !self.0.mailbox.ask(question) {
-            return None;
-        }
-        let deadline = Instant::now() + ANSWER_WITHIN;
-        while reply.answer.get().is_none() {
-            let left = deadline.checked_duration_since(Instant::now())?;
-            std::thread::park_timeout(left);
-        }
-        // The thread lets go of its half right after it has answered.
-        let mut reply = reply;
-        loop {
-            match Arc::try_unwrap(reply) {
-                Ok(reply) => return reply.answer.into_inner(),
-                Err(shared) => reply = shared,
-            }
-            std::thread::yield_now();
-        }
     }
 }
 

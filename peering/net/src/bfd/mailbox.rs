@@ -4,8 +4,10 @@
 //! somebody whom the scheduler has put aside in the middle, the thread goes on and comes back a moment later. What
 //! it takes or leaves is moved in one step, and was allocated by the others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -23,6 +25,8 @@ pub(super) struct Mailbox {
     inbox: Mutex<Inbox>,
     outbox: Mutex<News>,
     pub(super) wake: EventFd,
+    /// The thread is no more.
+    ended: AtomicBool,
 }
 
 /// For the thread.
@@ -60,8 +64,8 @@ pub(super) enum Answer {
 /// Where the answer goes.
 #[derive(Debug)]
 pub(super) struct Reply {
-    pub(super) answer: OnceLock<Answer>,
-    pub(super) asker: Thread,
+    answer: OnceLock<Answer>,
+    asker: Thread,
 }
 
 impl Mailbox {
@@ -73,6 +77,7 @@ impl Mailbox {
             }),
             outbox: Mutex::new(News::new(sessions)),
             wake: EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
+            ended: AtomicBool::new(false),
         })
     }
 
@@ -88,15 +93,38 @@ impl Mailbox {
         result
     }
 
-    /// For everybody but the thread: false if too many ask already.
-    pub(super) fn ask(&self, question: Question) -> bool {
+    /// For everybody but the thread: waits for an answer. `None` if there is none within `patience`, because the
+    /// thread has ended or the machine stands still, or because too many ask already.
+    pub(super) fn ask(&self, what: Asked, patience: Duration) -> Option<Answer> {
+        let reply = Arc::new(Reply {
+            answer: OnceLock::new(),
+            asker: std::thread::current(),
+        });
+        let question = Question {
+            what,
+            reply: Arc::clone(&reply),
+        };
         self.tell(|inbox| {
             let room = inbox.questions.len() < QUESTIONS;
-            if room {
-                inbox.questions.push(question);
+            room.then(|| inbox.questions.push(question))
+        })?;
+
+        let deadline = Instant::now() + patience;
+        while reply.answer.get().is_none() {
+            if self.ended.load(Ordering::Acquire) {
+                return None;
             }
-            room
-        })
+            std::thread::park_timeout(deadline.checked_duration_since(Instant::now())?);
+        }
+        // The thread lets go of its half right after it has answered.
+        let mut reply = reply;
+        loop {
+            match Arc::try_unwrap(reply) {
+                Ok(reply) => return reply.answer.into_inner(),
+                Err(shared) => reply = shared,
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// For everybody but the thread: takes the events.
@@ -109,6 +137,15 @@ impl Mailbox {
     pub(super) fn add_event(&self, event: BfdEvent) {
         let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
         outbox.push(event);
+    }
+
+    /// For the thread, when nothing of it is left: those who wait for an answer get none.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        for question in inbox.questions.drain(..) {
+            question.reply.asker.unpark();
+        }
     }
 
     /// For the thread: the inbox, if nobody else has it.

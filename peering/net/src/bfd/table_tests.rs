@@ -401,6 +401,29 @@ fn lateness_that_hurts_nobody_is_not_told() {
 }
 
 #[test]
+fn silence_of_ours_counts_from_the_last_packet_that_we_sent() {
+    let mut lab = Lab::up();
+    lab.run_until(|lab| lab.here.table.find(1).unwrap().last_sent == Some(lab.now));
+
+    // The next packet was due after 40 ms, so we are late by less than a Detection Time.
+    lab.now += Duration::from_millis(140);
+    assert!(lab.here.table.stalled(Duration::from_millis(100), lab.now));
+}
+
+#[test]
+fn half_a_detection_time_of_standstill_is_forgiven_silently() {
+    let mut lab = Lab::up_patient();
+    let graces = |lab: &Lab| lab.here.table.find(1).unwrap().session.counters().graces;
+
+    assert!(!lab.here.table.stalled(Duration::from_millis(74), lab.now));
+    assert_eq!(graces(&lab), 0);
+    assert!(!lab.here.table.stalled(Duration::from_millis(75), lab.now));
+    assert_eq!(graces(&lab), 1);
+    lab.here.fetch();
+    assert_eq!(lab.here.events, []);
+}
+
+#[test]
 fn packets_that_the_kernel_dropped_are_forgiven_once() {
     let mut lab = Lab::up();
     lab.open = (true, false);
@@ -425,6 +448,75 @@ fn packets_that_were_dropped_before_or_elsewhere_are_no_excuse() {
     lab.run(DETECTION);
 
     assert_eq!(lab.here.downs().len(), 1);
+}
+
+/// What the thread does with a socket that it reads too late and in portions, turn after turn.
+fn catch_up(
+    lab: &mut Lab,
+    mut waiting: std::collections::VecDeque<(Instant, Vec<u8>)>,
+    rng: &mut fastrand::Rng,
+) {
+    let now = lab.now;
+    loop {
+        for _ in 0..rng.usize(0..4) {
+            if let Some((received_at, packet)) = waiting.pop_front() {
+                lab.here.receive(&packet, THERE, received_at, now);
+            }
+        }
+        let mut drained = [now; PORTS];
+        if let Some((oldest, _)) = waiting.front() {
+            drained[Port::SingleV4 as usize] = *oldest;
+        }
+        lab.here.table.judge(now, &drained);
+        for packet in lab.here.transmit(now) {
+            lab.there.receive(&packet, HERE, now, now);
+        }
+        if waiting.is_empty() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn living_peer_is_never_declared_dead_however_late_we_are() {
+    for seed in 0..50 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut lab = Lab::up_patient();
+        for _ in 0..50 {
+            let late = Duration::from_millis(rng.u64(1..600));
+            let waiting = lab.stall(late);
+            // Lateness as the thread would measure it, or not at all: the kernel's timestamps suffice.
+            if rng.bool() {
+                lab.here.table.stalled(late, lab.now);
+            }
+            catch_up(&mut lab, waiting.into(), &mut rng);
+        }
+        assert_eq!(lab.here.downs(), [], "seed {seed}");
+        assert_eq!(lab.here.state(1), Some(State::Up));
+    }
+}
+
+#[test]
+fn dead_peer_is_noticed_however_late_we_are() {
+    for seed in 0..50 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut lab = Lab::up_patient();
+        let died = lab.now;
+        while lab.here.downs().is_empty() {
+            let late = Duration::from_millis(rng.u64(1..100));
+            lab.now += late;
+            lab.here.table.stalled(late, lab.now);
+            lab.here.table.overflowed(Port::SingleV4, lab.now);
+            lab.here.table.judge(lab.now, &[lab.now; PORTS]);
+            lab.here.transmit(lab.now);
+            // A Detection Time, one of grace, and what we are late.
+            assert!(lab.now - died < 3 * DETECTION, "seed {seed}");
+        }
+        assert!(
+            lab.now - died >= DETECTION - Duration::from_millis(50),
+            "seed {seed}"
+        );
+    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl<W: Fn()> Driver<W> {
             self.transmit();
             self.open_sockets();
             self.hand_out_news();
-            if self.stopping && self.table.is_empty() {
+            if self.stopping && self.table.is_empty() && self.table.news().is_empty() {
                 return;
             }
         }
