@@ -231,21 +231,17 @@ fn nodes_reach_the_api_over_the_management_network() {
         cluster.wire(&netns).unwrap();
         netns
     });
-    let ask = |node: &Netns| {
-        let client = cluster
-            .client()
-            .unwrap()
-            .from(node)
-            .patience(Duration::from_secs(2));
+    let ask = |node: &Netns, patience: Duration| {
+        let client = cluster.client().unwrap().from(node).patience(patience);
         client.get("/readyz").map(|reply| reply.status)
     };
-    let from = nodes.each_ref().map(|node| ask(node).unwrap());
+    let from = nodes.each_ref().map(|node| ask(node, SOON).unwrap());
 
     cluster.cut(&nodes[0]).unwrap();
-    let cut = ask(&nodes[0]);
-    let other = ask(&nodes[1]).unwrap();
+    let cut = ask(&nodes[0], Duration::from_secs(2));
+    let other = ask(&nodes[1], SOON).unwrap();
     cluster.heal(&nodes[0]).unwrap();
-    let healed = ask(&nodes[0]).unwrap();
+    let healed = ask(&nodes[0], SOON).unwrap();
 
     for node in nodes {
         node.delete().unwrap();
