@@ -121,7 +121,7 @@ impl Story {
             verdict: String::new(),
         };
         let after = aftermath(after, failed_at);
-        story.moments = moments(last, since_last, failure, after);
+        story.moments = moments(last, before, failure, after);
         story.verdict = story.judge(last.map(|(_, packet)| packet), after, window);
         Some(story)
     }
@@ -200,10 +200,15 @@ fn aftermath(after: &[Entry], failed_at: Timestamp) -> &[Entry] {
 
 fn moments(
     last: Option<(&Entry, &PacketReport)>,
-    since_last: &[Entry],
+    before: &[Entry],
     failure: &Entry,
     after: &[Entry],
 ) -> Vec<Moment> {
+    let since_last = || {
+        before
+            .iter()
+            .filter(|entry| last.is_none_or(|(last, _)| entry.at >= last.at))
+    };
     let offset = |entry: &Entry| {
         let micros = entry.at.duration_since(failure.at).as_micros();
         i64::try_from(micros).unwrap_or(i64::MAX)
@@ -221,15 +226,22 @@ fn moments(
             format!("last packet of the switch: {}", packet_text(packet)),
         );
     }
-    for entry in since_last {
+    for entry in since_last() {
         if let Some(text) = notable(&entry.event) {
             add(entry, text);
         }
     }
-    let last_sent = since_last
-        .iter()
-        .rev()
-        .find_map(|entry| Some((entry, sent(entry)?)));
+    let end =
+        since_last().find_map(|entry| Some((entry, heard(entry).filter(|packet| packet.state != "up")?)));
+    if let Some((entry, packet)) = end {
+        add(
+            entry,
+            format!("the packet that ended it: {}", packet_text(packet)),
+        );
+    }
+    let last_sent = since_last()
+        .filter_map(|entry| Some((entry, sent(entry)?)))
+        .next_back();
     if let Some((entry, packet)) = last_sent {
         add(entry, format!("our last packet: {}", packet_text(packet)));
     }
@@ -380,10 +392,8 @@ fn longest_pause(sent: &[Timestamp], failed_at: Timestamp) -> Option<u64> {
 
 /// The longest stall that ended at most `blame` before the failure.
 fn stall(before: &[Entry], failed_at: Timestamp, blame: Duration) -> Option<u64> {
-    let recent = before
-        .iter()
-        .rev()
-        .take_while(|entry| age(entry, failed_at) <= blame);
+    // Entries are in the order in which they were noted: after a stall, packets that had waited come after it.
+    let recent = before.iter().filter(|entry| age(entry, failed_at) <= blame);
     let stalled = |entry: &Entry| {
         let EventReport::LocalStall { stalled_us } = entry.event else {
             return None;
