@@ -267,3 +267,27 @@ fn a_switch_that_fires_first_says_why() {
     assert!(told("none", &on_time).verdict.contains("restarted"));
     assert!(told("path_down", &on_time).verdict.ends_with("path_down"));
 }
+
+#[test]
+fn the_slow_packets_before_a_session_comes_up_are_no_pause() {
+    let mut up = failed(-2, "handshake", "none");
+    if let EventReport::State { to, failure, .. } = &mut up.event {
+        *to = "up".to_owned();
+        *failure = false;
+    }
+    let crossed = "neighbor_signaled_session_down";
+    let story = story(vec![
+        sent(-900),
+        received(-2, packet("up", "none")),
+        up,
+        sent(-1),
+        received(0, packet("down", crossed)),
+        failed(0, "remote_down", crossed),
+    ]);
+    assert_eq!((story.sent_before, story.longest_pause_us), (1, Some(1_000)));
+    assert!(
+        story.verdict.contains("crossed while coming up"),
+        "{}",
+        story.verdict
+    );
+}
