@@ -10,6 +10,9 @@ use std::time::Duration;
 /// not follow it directly: the recorder has forgotten what was in between.
 const CONTIGUOUS: SignedDuration = SignedDuration::from_secs(2);
 
+/// The diagnostic of an end that has heard nothing for its detection time.
+const LOST: &str = "control_detection_time_expired";
+
 /// How a session failed last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Story {
@@ -94,7 +97,7 @@ impl Story {
         let last = heard.map(|(index, packet)| (&before[index], packet));
         let since_last = heard.map_or(before, |(index, _)| &before[index + 1..]);
         let window = remote_detection(before).unwrap_or(Duration::from_secs(1));
-        let sent = sent_within(before, failed_at, window);
+        let sent = sent_within(since_up(before), failed_at, window);
         let detection_time_us = last.and_then(|(_, packet)| local_detection(before, packet));
         // After a stall, silence is forgiven for one detection time.
         let blame = window.max(Duration::from_micros(detection_time_us.unwrap_or(0))) * 2;
@@ -121,7 +124,7 @@ impl Story {
             verdict: String::new(),
         };
         let after = aftermath(after, failed_at);
-        story.moments = moments(last, since_last, failure, after);
+        story.moments = moments(last, before, failure, after);
         story.verdict = story.judge(last.map(|(_, packet)| packet), after, window);
         Some(story)
     }
@@ -137,14 +140,17 @@ impl Story {
             .longest_pause_us
             .is_some_and(|pause| u128::from(pause) > window.as_micros());
         match self.fired_first {
-            FiredFirst::Remote if starved => {
+            FiredFirst::Remote if starved && self.remote_diag == LOST => {
                 "the switch heard nothing from us, and we sent nothing for longer than it waits: the fault is on this node"
                     .to_owned()
             }
             FiredFirst::Remote => match self.remote_diag.as_str() {
-                "control_detection_time_expired" => {
+                LOST => {
                     "the switch heard nothing from us although we sent on time: our packets were lost on the way to it"
                         .to_owned()
+                }
+                "neighbor_signaled_session_down" => {
+                    "the switch took a packet of ours for the end of the session: the two ends crossed while coming up".to_owned()
                 }
                 "none" => "the switch ended the session and gives no reason: its BFD was restarted or reconfigured".to_owned(),
                 reason => format!("the switch ended the session and says why: {reason}"),
@@ -177,7 +183,7 @@ impl Story {
             "neighbor_signaled_session_down" => {
                 "the switch heard us all the time: only the way from it to us was broken".to_owned()
             }
-            "control_detection_time_expired" => {
+            LOST => {
                 "the switch lost us as well: the way was broken in both directions, or the switch stood still"
                     .to_owned()
             }
@@ -200,10 +206,15 @@ fn aftermath(after: &[Entry], failed_at: Timestamp) -> &[Entry] {
 
 fn moments(
     last: Option<(&Entry, &PacketReport)>,
-    since_last: &[Entry],
+    before: &[Entry],
     failure: &Entry,
     after: &[Entry],
 ) -> Vec<Moment> {
+    let since_last = || {
+        before
+            .iter()
+            .filter(|entry| last.is_none_or(|(last, _)| entry.at >= last.at))
+    };
     let offset = |entry: &Entry| {
         let micros = entry.at.duration_since(failure.at).as_micros();
         i64::try_from(micros).unwrap_or(i64::MAX)
@@ -221,15 +232,22 @@ fn moments(
             format!("last packet of the switch: {}", packet_text(packet)),
         );
     }
-    for entry in since_last {
+    for entry in since_last() {
         if let Some(text) = notable(&entry.event) {
             add(entry, text);
         }
     }
-    let last_sent = since_last
-        .iter()
-        .rev()
-        .find_map(|entry| Some((entry, sent(entry)?)));
+    let end =
+        since_last().find_map(|entry| Some((entry, heard(entry).filter(|packet| packet.state != "up")?)));
+    if let Some((entry, packet)) = end {
+        add(
+            entry,
+            format!("the packet that ended it: {}", packet_text(packet)),
+        );
+    }
+    let last_sent = since_last()
+        .filter_map(|entry| Some((entry, sent(entry)?)))
+        .next_back();
     if let Some((entry, packet)) = last_sent {
         add(entry, format!("our last packet: {}", packet_text(packet)));
     }
@@ -357,6 +375,13 @@ fn remote_detection(before: &[Entry]) -> Option<Duration> {
     ))
 }
 
+/// What was noted since the session came up: before that, we speak slowly.
+fn since_up(before: &[Entry]) -> &[Entry] {
+    let is_up = |entry: &Entry| matches!(&entry.event, EventReport::State { to, .. } if to == "up");
+    let start = before.iter().rposition(is_up).unwrap_or(0);
+    &before[start..]
+}
+
 /// When we sent, from one detection time of the switch before the failure on, with the packet before that.
 fn sent_within(before: &[Entry], failed_at: Timestamp, window: Duration) -> Vec<Timestamp> {
     let mut times = Vec::new();
@@ -380,10 +405,8 @@ fn longest_pause(sent: &[Timestamp], failed_at: Timestamp) -> Option<u64> {
 
 /// The longest stall that ended at most `blame` before the failure.
 fn stall(before: &[Entry], failed_at: Timestamp, blame: Duration) -> Option<u64> {
-    let recent = before
-        .iter()
-        .rev()
-        .take_while(|entry| age(entry, failed_at) <= blame);
+    // Entries are in the order in which they were noted: after a stall, packets that had waited come after it.
+    let recent = before.iter().filter(|entry| age(entry, failed_at) <= blame);
     let stalled = |entry: &Entry| {
         let EventReport::LocalStall { stalled_us } = entry.event else {
             return None;

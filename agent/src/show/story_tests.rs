@@ -210,12 +210,20 @@ fn a_stall_of_this_process_is_nobody_elses_fault() {
         vec![
             sent(-700),
             stall(-1, 600_000),
-            received(0, packet("down", "control_detection_time_expired")),
+            // They had waited in the kernel for longer than the stall is remembered.
+            received(-500, packet("up", "none")),
+            received(-450, packet("down", "control_detection_time_expired")),
             failed(0, "remote_down", "control_detection_time_expired"),
         ],
     ] {
         let story = story(entries);
         assert!(story.local_stall_us.is_some());
+        assert!(
+            story
+                .moments
+                .iter()
+                .any(|moment| moment.text.starts_with("this process had not run"))
+        );
         assert!(
             story.verdict.contains("the fault is on this node"),
             "{}",
@@ -243,6 +251,12 @@ fn a_switch_that_fires_first_says_why() {
         (FiredFirst::Remote, Some(40_000))
     );
     assert!(lost.verdict.contains("lost on the way to it"), "{}", lost.verdict);
+    let end = "the packet that ended it: down, diagnostic control_detection_time_expired, 50 ms x 3";
+    assert!(
+        lost.moments.iter().any(|moment| moment.text == end),
+        "{:?}",
+        lost.moments
+    );
     let starved = told("control_detection_time_expired", &[-400, -5]);
     assert_eq!(starved.longest_pause_us, Some(395_000));
     assert!(
@@ -252,4 +266,28 @@ fn a_switch_that_fires_first_says_why() {
     );
     assert!(told("none", &on_time).verdict.contains("restarted"));
     assert!(told("path_down", &on_time).verdict.ends_with("path_down"));
+}
+
+#[test]
+fn the_slow_packets_before_a_session_comes_up_are_no_pause() {
+    let mut up = failed(-2, "handshake", "none");
+    if let EventReport::State { to, failure, .. } = &mut up.event {
+        *to = "up".to_owned();
+        *failure = false;
+    }
+    let crossed = "neighbor_signaled_session_down";
+    let story = story(vec![
+        sent(-900),
+        received(-2, packet("up", "none")),
+        up,
+        sent(-1),
+        received(0, packet("down", crossed)),
+        failed(0, "remote_down", crossed),
+    ]);
+    assert_eq!((story.sent_before, story.longest_pause_us), (1, Some(1_000)));
+    assert!(
+        story.verdict.contains("crossed while coming up"),
+        "{}",
+        story.verdict
+    );
 }
