@@ -5,7 +5,8 @@ use crate::index::Change;
 use crate::run::Announcer;
 use anyhow::Context;
 use fabric::{
-    ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackThread, RouteChange,
+    BfdProfile, ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackThread,
+    RouteChange,
 };
 use net::netlink::path_to;
 use net::{Md5Key, Md5KeyError, Ttl};
@@ -91,6 +92,12 @@ pub fn rack_config(settings: &Settings, router_id: Ipv4Addr) -> Result<RackConfi
             families: families(settings, address),
             extended_next_hop: settings.extended_nexthop,
             allowed_sources: allowed_sources(settings, address),
+            bfd: settings.bfd.map(|bfd| BfdProfile {
+                min_tx: bfd.min_tx,
+                min_rx: bfd.min_rx,
+                multiplier: bfd.multiplier,
+                strict: false,
+            }),
             user_timeout: Some(settings.hold_time),
         })
         .collect();
@@ -137,6 +144,9 @@ pub async fn router_id(settings: &Settings) -> Ipv4Addr {
 
 fn ttl(settings: &Settings) -> Ttl {
     let internal = settings.neighbor_as == settings.cluster_as;
+    if let Some(hops) = settings.ttl_security {
+        return Ttl::Security { hops };
+    }
     match settings.ebgp_multihop {
         _ if internal => Ttl::System,
         0 | 1 => Ttl::Direct,

@@ -1,3 +1,4 @@
+use crate::coupling::BfdProfile;
 use net::{Md5Key, Ttl};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -80,6 +81,8 @@ pub struct NeighborConfig {
     /// If not empty: the session is only opened from, and announces only, a source address of this list that the
     /// kernel selects for the switch.
     pub allowed_sources: Vec<IpAddr>,
+    /// BFD towards the switch; `None`: off.
+    pub bfd: Option<BfdProfile>,
     /// Close the connection when sent data is not acknowledged for this long.
     pub user_timeout: Option<Duration>,
 }

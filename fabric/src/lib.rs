@@ -10,12 +10,14 @@
 //! ```
 
 mod config;
+mod coupling;
 mod edge;
 mod next_hop;
 mod rack;
 mod status;
 
 pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig};
+pub use coupling::{BfdNews, BfdProfile};
 pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};
 pub use rack::{Action, Rack, RouteChange, SessionId};

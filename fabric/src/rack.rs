@@ -4,13 +4,15 @@
 mod tests;
 
 use crate::config::{NeighborConfig, PlaneId, RackConfig};
+use crate::coupling::{BfdNews, Coupling, Permit};
 use crate::next_hop::{NextHops, next_hops};
 use crate::status::{FamilyStatus, Gate, PairState, PlaneStatus, RackStatus, RouteStatus, SessionStatus};
 use bgp::{
     ClassId, ConnectionId, Event, ExportAttributes, Input, Peer, PeerConfig, Stage, State, StopReason,
 };
-use net::TcpOptions;
+use net::bfd::{BfdSpec, Hop};
 use net::netlink::PathToPeer;
+use net::{TcpOptions, Ttl};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 use wire::{Family, Prefix};
@@ -70,6 +72,8 @@ pub struct Rack {
     sessions: Vec<Session>,
     complete: bool,
     stopped: bool,
+    /// When BFD may permit a session by the mere passing of time.
+    permits_change_at: Option<Instant>,
     actions: Vec<Action>,
 }
 
@@ -78,8 +82,18 @@ struct Session {
     neighbor: NeighborConfig,
     peer: Peer,
     path: Option<PathToPeer>,
+    /// The last path that can be the link of the plane: outlives a loss of the route.
+    link: Option<Link>,
     next_hops: NextHops,
+    coupling: Option<Coupling>,
     blocked: Option<String>,
+}
+
+/// Our end of a plane's link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Link {
+    source: IpAddr,
+    interface: Option<String>,
 }
 
 impl Rack {
@@ -94,7 +108,9 @@ impl Rack {
                 neighbor: neighbor.clone(),
                 peer: Peer::new(peer_config(&config, neighbor), rng.u64(..)),
                 path: None,
+                link: None,
                 next_hops: NextHops::default(),
+                coupling: neighbor.bfd.map(|bfd| Coupling::new(bfd.strict)),
                 blocked: None,
             })
             .collect();
@@ -103,11 +119,10 @@ impl Rack {
             sessions,
             complete: false,
             stopped: false,
+            permits_change_at: None,
             actions: Vec::new(),
         };
-        for index in 0..rack.sessions.len() {
-            rack.admit(index, now);
-        }
+        rack.admit_all(now);
         rack
     }
 
@@ -136,13 +151,28 @@ impl Rack {
 
     /// The kernel's way to a switch has changed: next hops follow, sessions stay.
     pub fn set_path(&mut self, peer: IpAddr, path: &PathToPeer, now: Instant) {
-        for index in 0..self.sessions.len() {
-            if self.sessions[index].neighbor.address == peer {
-                self.sessions[index].path = Some(path.clone());
-                self.admit(index, now);
+        for session in &mut self.sessions {
+            if session.neighbor.address == peer {
+                session.take_path(path);
             }
         }
+        self.admit_all(now);
         self.derive_next_hops();
+    }
+
+    /// Takes news of a session's BFD: a failure closes BGP at once with Cease/BFD Down (RFC 9384); AdminDown of the
+    /// switch closes nothing.
+    pub fn bfd_news(&mut self, id: SessionId, news: BfdNews, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        let Some(coupling) = &mut session.coupling else {
+            return;
+        };
+        if coupling.take(news, now) {
+            session.peer.handle(Input::Stop(StopReason::BfdDown), now);
+        }
+        self.admit_all(now);
     }
 
     /// Passes what happened to a session on to its peer.
@@ -168,12 +198,13 @@ impl Rack {
     }
 
     /// Moves everything there is to do to `actions`. May change after every call but the getters.
-    pub fn poll_actions(&mut self, actions: &mut Vec<Action>) {
-        let mut came_up = false;
+    pub fn poll_actions(&mut self, actions: &mut Vec<Action>, now: Instant) {
+        let (mut came_up, mut went_down) = (false, false);
         for (index, session) in self.sessions.iter_mut().enumerate() {
             let id = SessionId(index);
             while let Some(event) = session.peer.poll_event() {
                 came_up |= matches!(event, Event::Established { .. });
+                went_down |= matches!(event, Event::Down(_));
                 actions.push(if event == Event::Dial {
                     Action::Dial {
                         session: id,
@@ -187,6 +218,10 @@ impl Rack {
         }
         if came_up {
             self.derive_next_hops();
+        }
+        if went_down {
+            // It may have been the last usable plane: then nothing is held down any more.
+            self.admit_all(now);
         }
         actions.append(&mut self.actions);
     }
@@ -239,6 +274,29 @@ impl Rack {
     /// How connections of this session are to be set up.
     pub fn tcp_options(&self, session: SessionId) -> Option<TcpOptions> {
         self.sessions.get(session.0).map(Session::tcp_options)
+    }
+
+    /// The BFD sessions there should be. One whose link was never known is left out: it has no source yet.
+    pub fn bfd_specs(&self) -> Vec<BfdSpec> {
+        let spec = |(index, session): (usize, &Session)| {
+            let profile = session.neighbor.bfd?;
+            let link = session.link.as_ref()?;
+            let hop = session.bfd_hop();
+            Some(BfdSpec {
+                key: index as u64,
+                peer: session.neighbor.address,
+                local: Some(link.source),
+                device: link.interface.clone().filter(|_| hop == Hop::Single),
+                desired_min_tx: profile.min_tx,
+                required_min_rx: profile.min_rx,
+                detect_mult: profile.multiplier,
+                hop,
+                passive: false,
+                auth: None,
+                control_plane_independent: false,
+            })
+        };
+        self.sessions.iter().enumerate().filter_map(spec).collect()
     }
 
     /// Ends all sessions with Cease/Administrative Shutdown and the text (RFC 9003).
@@ -315,11 +373,24 @@ impl Rack {
             .collect()
     }
 
-    /// Starts a session, or stops it where the allowed source addresses forbid it.
+    /// Starts each session that may run, and stops each that may not.
+    fn admit_all(&mut self, now: Instant) {
+        for index in 0..self.sessions.len() {
+            self.admit(index, now);
+        }
+        let couplings = self
+            .sessions
+            .iter()
+            .filter_map(|session| session.coupling.as_ref());
+        self.permits_change_at = couplings.filter_map(|coupling| coupling.poll_timeout(now)).min();
+    }
+
     fn admit(&mut self, index: usize, now: Instant) {
-        let stopped = self.stopped;
+        let alone = !self.is_other_plane_usable(index);
         let session = &mut self.sessions[index];
-        let blocked = session.forbidden();
+        let blocked = session
+            .forbidden()
+            .or_else(|| session.held_back_by_bfd(alone, now));
         let id = SessionId(index);
         if blocked != session.blocked {
             session.blocked.clone_from(&blocked);
@@ -329,12 +400,21 @@ impl Rack {
             });
         }
         match blocked {
-            None if !stopped => session.peer.handle(Input::Start, now),
+            None if !self.stopped => session.peer.handle(Input::Start, now),
             None => {}
             Some(reason) => session
                 .peer
                 .handle(Input::Stop(StopReason::Shutdown(reason)), now),
         }
+    }
+
+    fn is_other_plane_usable(&self, index: usize) -> bool {
+        let plane = self.sessions[index].neighbor.plane;
+        let mut others = self
+            .sessions
+            .iter()
+            .filter(|session| session.neighbor.plane != plane);
+        others.any(|session| session.peer.state() == State::Established)
     }
 
     fn derive_next_hops(&mut self) {
@@ -390,10 +470,40 @@ impl Rack {
 }
 
 impl Session {
-    /// Our address towards the switch: what the kernel would use now, else that of the session.
+    /// Notes the kernel's way to the switch. While the link of a direct neighbour is down, the kernel may offer a
+    /// detour over another plane: that is a route, but not the link, and its source is no next hop here.
+    fn take_path(&mut self, path: &PathToPeer) {
+        let detour = self.is_direct() && !path.on_link;
+        if let Some(source) = path.source.filter(|_| !detour) {
+            self.link = Some(Link {
+                source,
+                interface: path.interface.clone(),
+            });
+        }
+        self.path = Some(path.clone());
+    }
+
+    fn is_direct(&self) -> bool {
+        matches!(self.neighbor.ttl, Ttl::Direct | Ttl::Security { hops: 0 | 1 })
+    }
+
+    /// Our address towards the switch: what the kernel would use on the link, else that of the session.
     fn own_address(&self) -> Option<IpAddr> {
-        let by_route = self.path.as_ref().and_then(|path| path.source);
+        let by_route = self.link.as_ref().map(|link| link.source);
         by_route.or_else(|| self.peer.addresses().map(|(local, _)| local.ip()))
+    }
+
+    /// How many hops away BFD expects the switch (RFC 5881 section 5, RFC 5883 section 4.2).
+    fn bfd_hop(&self) -> Hop {
+        match self.neighbor.ttl {
+            Ttl::Multihop(hops) if hops > 1 => Hop::Multi {
+                min_ttl: 255 - (hops - 1),
+            },
+            Ttl::Security { hops } if hops > 1 => Hop::Multi {
+                min_ttl: 255 - (hops - 1),
+            },
+            Ttl::Direct | Ttl::System | Ttl::Multihop(_) | Ttl::Security { .. } => Hop::Single,
+        }
     }
 
     /// Why the allowed source addresses forbid the session.
@@ -412,6 +522,20 @@ impl Session {
             Some(Some(source)) => Some(format!(
                 "selected local address {source} for BGP neighbor {neighbor} is not in allowed source address list \
                  {allowed:?}; the session waits until route lookup selects an allowed source address"
+            )),
+        }
+    }
+
+    fn held_back_by_bfd(&self, alone: bool, now: Instant) -> Option<String> {
+        let neighbor = self.neighbor.address;
+        match self.coupling.as_ref()?.permit(alone, now) {
+            Permit::Granted => None,
+            Permit::AwaitsFirstUp => Some(format!("strict mode: BFD with {neighbor} has to come up first")),
+            Permit::AwaitsRecovery => Some(format!("BFD with {neighbor} is down")),
+            // A session that was let through because it was alone stays when it is not alone any more.
+            Permit::HeldDown(_) if self.blocked.is_none() && self.peer.state() != State::Idle => None,
+            Permit::HeldDown(_) => Some(format!(
+                "BFD with {neighbor} is up again but failed too often lately"
             )),
         }
     }

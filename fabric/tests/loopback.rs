@@ -41,6 +41,7 @@ fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConf
             families: FamilySet::only(Family::Ipv4Unicast),
             extended_next_hop: false,
             allowed_sources: Vec::new(),
+            bfd: None,
             user_timeout: None,
         }],
         listen: ListenConfig::default(),

@@ -169,12 +169,11 @@ impl Show<'_> {
 
         let report = probe.finish()?;
         let settled = report.lost_between(cut + QUIET, healed) + report.lost_since(back);
-        self.note(&format!(
-            "client to pod: {} packets sent, {} lost, all within {}",
-            report.sent(),
-            report.lost(),
-            millis(report.disturbance())
-        ));
+        let loss = match report.lost() {
+            0 => "none lost".to_owned(),
+            lost => format!("{lost} lost, all within {}", millis(report.disturbance())),
+        };
+        self.note(&format!("client to pod: {} packets sent, {loss}", report.sent()));
         if report.lost_between(self.start, cut) > 0 {
             self.reasons.push("packets were lost before the cut".into());
         }

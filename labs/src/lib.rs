@@ -12,6 +12,7 @@ pub mod clab;
 pub mod daemons;
 pub mod demo;
 pub mod kernel;
+pub mod kube;
 mod lab;
 pub mod manifests;
 pub mod netns;

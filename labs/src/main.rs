@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use lab::bench::{self, Plan, Sender};
 use lab::clab::Role;
 use lab::state::{self, Record};
-use lab::{Lab, demo, netns::Netns, setup, testrun};
+use lab::{Lab, demo, kube, netns::Netns, setup, testrun};
 
 /// Racks in network namespaces: real switches' daemons, the built twintor, and no container engine needed.
 #[derive(Parser)]
@@ -62,6 +62,8 @@ enum Sub {
     List,
     /// Show on two real switches what twintor does, from an empty machine, in half a minute.
     Demo,
+    /// Build what the Kubernetes scenarios need, where the machine does not have it (once, some minutes).
+    KubeBuild,
     /// Run every test of the workspace, the scenarios against real daemons included.
     Test {
         /// Only scenarios whose name contains one of these.
@@ -126,6 +128,7 @@ fn run(command: Sub) -> Result<ExitCode> {
             };
             bench::run(&plan, &mut |line| println!("{line}"))
         }
+        Sub::KubeBuild => kube_build(),
         Sub::Test { filters } => testrun::run(&filters, &mut |line| println!("{line}")),
     }
 }
@@ -213,6 +216,14 @@ fn list() -> Result<ExitCode> {
             record.topology,
             nodes(&record).collect::<Vec<_>>().join(" ")
         );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kube_build() -> Result<ExitCode> {
+    let found = kube::ensure_apiserver(&mut |line| println!("{line}"))?;
+    for program in [found.etcd, found.apiserver, found.kubectl] {
+        println!("{}", program.display());
     }
     Ok(ExitCode::SUCCESS)
 }

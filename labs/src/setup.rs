@@ -29,20 +29,34 @@ pub fn machine(say: &mut dyn FnMut(&str)) -> Result<()> {
         Uid::effective().is_root(),
         "the lab makes network namespaces and therefore runs as root: sudo -E env PATH=\"$PATH\" cargo lab …"
     );
-    let missing = missing();
+    packages(
+        &PACKAGES,
+        "install FRR, BIRD 2, GoBGP (daemon and CLI), OpenBGPD, ExaBGP, tshark, iptables, nftables and iproute2 with your \
+         package manager",
+        say,
+    )
+}
+
+/// Makes sure that these packages' files are there, installing what is missing; elsewhere than on Debian and Ubuntu the
+/// user is told what to do instead.
+pub(crate) fn packages(
+    list: &[(&'static str, &str)],
+    elsewhere: &str,
+    say: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let missing = missing(list);
     if missing.is_empty() {
         return Ok(());
     }
-    let list = missing.join(" ");
+    let names = missing.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!(
-            "these are missing: {list}. The lab installs them itself on Debian and Ubuntu; elsewhere install FRR, BIRD 2, \
-             GoBGP (daemon and CLI), OpenBGPD, ExaBGP, tshark, iptables, nftables and iproute2 with your package manager"
+            "these are missing: {names}. The lab installs them itself on Debian and Ubuntu; elsewhere {elsewhere}"
         );
     }
-    say(&format!("installing {list} (once)"));
+    say(&format!("installing {names} (once)"));
     install(&missing)?;
-    let still = self::missing();
+    let still = self::missing(list);
     ensure!(
         still.is_empty(),
         "apt-get installed them, yet these are not there: {}",
@@ -51,9 +65,9 @@ pub fn machine(say: &mut dyn FnMut(&str)) -> Result<()> {
     Ok(())
 }
 
-fn missing() -> Vec<&'static str> {
-    let missing = PACKAGES.into_iter().filter(|(_, file)| !Path::new(file).exists());
-    missing.map(|(package, _)| package).collect()
+fn missing(list: &[(&'static str, &str)]) -> Vec<&'static str> {
+    let missing = list.iter().filter(|(_, file)| !Path::new(file).exists());
+    missing.map(|(package, _)| *package).collect()
 }
 
 fn install(packages: &[&str]) -> Result<()> {

@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{setup, state};
+use crate::{kube, setup, state};
 
 /// Runs the workspace's tests; with filters, only the scenarios that match.
 pub fn run(filters: &[String], say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
@@ -18,6 +18,9 @@ pub fn run(filters: &[String], say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
     }
     forget_failures()?;
     build_agent()?;
+    if filters.is_empty() {
+        kube::ensure_apiserver(say)?;
+    }
     let mut cargo = cargo();
     cargo
         .arg("test")

@@ -65,10 +65,6 @@ impl Group {
 /// Flags that are known but do nothing in this version. Setting one to anything but its default is an error, so
 /// that nobody relies on what is not there. Take a name out when its feature comes.
 pub(super) const NOT_YET: &[&str] = &[
-    "enable-bfd",
-    "bfd-min-tx",
-    "bfd-min-rx",
-    "bfd-detection-multiplier",
     "config",
     "control-socket",
     "http-address",
@@ -115,6 +111,9 @@ pub(super) const FLAGS: &[Flag] = &[
         "Hold time offered to the switches, 3s to 65536s; keepalives follow at a third of it"),
     flag(Group::Session, "passivemode", Type::Bool, "false",
         "Wait for the switches to connect; never dial"),
+    flag(Group::Session, "ttl-security", Type::Uint(254), "0",
+        "GTSM (RFC 5082): accept only what has crossed at most this many links less one, 1 for a direct switch; 0: off; \
+         the switch needs it too"),
     flag(Group::Session, "ebgp-multihop", Type::Uint(255), "1",
         "TTL of the sessions in hops, 1 to 255; 1 means directly connected"),
     flag(Group::Session, "listen-port", Type::Uint(U16), "179",

@@ -31,6 +31,8 @@ pub struct Settings {
     pub passive: bool,
     /// TTL of eBGP sessions in hops, 1 to 255; 1 means directly connected.
     pub ebgp_multihop: u8,
+    /// GTSM: how many links away a switch may be, 1 to 254; `None` where it is off.
+    pub ttl_security: Option<u8>,
     /// TCP port of the BGP listener; `None` for no listener.
     pub listen_port: Option<u16>,
     /// Addresses of the BGP listener; empty for all.
@@ -140,6 +142,10 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
     if ebgp_multihop == 0 {
         return invalid("the bgp MultihopTtl must be in the range 1 to 255; got --ebgp-multihop=0");
     }
+    let ttl_security: u8 = given.uint("ttl-security");
+    if ttl_security > 0 && ebgp_multihop > 1 {
+        return invalid("--ttl-security and --ebgp-multihop exclude each other; leave one out");
+    }
     let pod_ips = pod_ips(&env, &mut warnings);
     let gateway = given.bool("nat-gw-mode").then(|| env("GATEWAY_NAME"));
     let node_name = node_name(given, &env);
@@ -176,6 +182,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         hold_time,
         passive: given.bool("passivemode"),
         ebgp_multihop,
+        ttl_security: (ttl_security > 0).then_some(ttl_security),
         listen_port: listen_port(given)?,
         listen_addresses: given.ips("listen-address").to_vec(),
         extended_nexthop: given.bool("extended-nexthop"),

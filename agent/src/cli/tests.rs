@@ -286,6 +286,10 @@ fn neighbours_are_checked() {
         "invalid allowed-source-addresses format: [fd00::1] is not an IPv4 address; put it into --allowed-source-ipv6-addresses",
     );
     invalid(
+        &["--ttl-security=1", "--ebgp-multihop=2"],
+        "--ttl-security and --ebgp-multihop exclude each other; leave one out",
+    );
+    invalid(
         &["--ebgp-multihop=0"],
         "the bgp MultihopTtl must be in the range 1 to 255; got --ebgp-multihop=0",
     );
@@ -374,10 +378,6 @@ fn environment() {
 #[test]
 fn what_is_not_there_yet_is_an_error_when_asked_for() {
     invalid(
-        &["--enable-bfd"],
-        "this version does not have --enable-bfd yet; leave it out",
-    );
-    invalid(
         &["--pprof-port=1", "--grpc-port=2"],
         "this version does not have --pprof-port, --grpc-port yet; leave it out",
     );
@@ -407,7 +407,9 @@ fn bounds_of_bfd_and_graceful_restart_hold_before_that() {
         );
     }
     assert!(bfd(&["--bfd-detection-multiplier=0"]).contains("1 to 255"));
-    assert!(bfd(&["--bfd-min-tx=4294967"]).contains("does not have"));
+    let bfd = ok(&["--enable-bfd", "--bfd-min-tx=4294967"]).bfd.unwrap();
+    assert_eq!(bfd.min_tx, Duration::from_millis(4_294_967));
+    assert_eq!(bfd.multiplier.get(), 3);
 
     let restart = |arg: &str| refused(&["--graceful-restart", arg]).1;
     for arg in ["999999999ns", "4095.000000001s", "0s"] {
@@ -470,7 +472,7 @@ fn help_names_the_flags_their_units_and_defaults() {
     }
     assert!(long.contains("[default: 90s]"));
     let short = help(&["twintor", "run", "-h"]);
-    assert!(!short.contains("--enable-bfd") && short.contains("--neighbor-address"));
+    assert!(!short.contains("--control-socket") && short.contains("--neighbor-address"));
     let root = help(&["twintor", "--help"]);
     assert!(root.contains("run") && !root.contains("drain"));
     assert!(help(&["twintor", "--version"]).starts_with("twintor "));

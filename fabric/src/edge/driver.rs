@@ -1,5 +1,6 @@
 //! The loop of the rack thread.
 
+use super::bfd::BfdEdge;
 use super::connections::{Connections, Stage};
 use super::handle::Command;
 use super::log::{self, Complaints};
@@ -8,9 +9,11 @@ use crate::rack::{Action, Rack, SessionId};
 use crate::status::RackStatus;
 use bgp::{Event, Input};
 use mio::{Events, Interest, Poll, Token, Waker};
+use net::bfd::BfdHandle;
 use net::{Listener, TcpOptions, adopt, connect, finish_connect};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +38,7 @@ pub(super) struct Driver {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<RackStatus>,
     rack: Rack,
+    bfd: Option<BfdEdge>,
     connections: Connections,
     listeners: Vec<Listening>,
     listen_retry_at: Option<Instant>,
@@ -56,9 +60,9 @@ impl Driver {
     pub(super) fn new(
         config: RackConfig,
         commands: mpsc::Receiver<Command>,
-    ) -> std::io::Result<(Self, Waker, watch::Receiver<RackStatus>)> {
+    ) -> std::io::Result<(Self, Arc<Waker>, watch::Receiver<RackStatus>)> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let now = Instant::now();
         let listeners = config
             .listen
@@ -71,12 +75,14 @@ impl Driver {
             })
             .collect();
         let rack = Rack::new(config, fastrand::u64(..), now);
+        let bfd = BfdEdge::start(&rack, Arc::clone(&waker))?;
         let (status, watch) = watch::channel(rack.status(now));
         let driver = Self {
             poll,
             commands,
             status,
             rack,
+            bfd,
             connections: Connections::default(),
             listeners,
             listen_retry_at: Some(now),
@@ -87,6 +93,11 @@ impl Driver {
             stopping: false,
         };
         Ok((driver, waker, watch))
+    }
+
+    /// The BFD thread, if any neighbour wants BFD.
+    pub(super) fn bfd(&self) -> Option<BfdHandle> {
+        self.bfd.as_ref().map(BfdEdge::handle)
     }
 
     pub(super) fn run(mut self) {
@@ -107,6 +118,8 @@ impl Driver {
             for event in &events {
                 self.note_readiness(event);
             }
+            // A failure that BFD has found comes before everything else.
+            self.take_bfd_news();
             busy = self.take_commands();
             let now = Instant::now();
             self.listen(now);
@@ -116,8 +129,21 @@ impl Driver {
             busy |= self.turn_connections(now);
             self.publish(now);
             if self.stopping && self.connections.is_empty() {
-                return;
+                break;
             }
+        }
+        // After the Cease: some switches take AdminDown for a failure and would note that as the reason.
+        if let Some(bfd) = self.bfd {
+            bfd.stop();
+        }
+    }
+
+    fn take_bfd_news(&mut self) {
+        let now = Instant::now();
+        let Some(bfd) = &mut self.bfd else { return };
+        if bfd.deliver(&mut self.rack, now) {
+            self.state_changed = true;
+            self.act(now);
         }
     }
 
@@ -174,6 +200,9 @@ impl Driver {
             Command::Path(peer, path) => {
                 self.rack.set_path(peer, &path, now);
                 self.state_changed = true;
+                if let Some(bfd) = &self.bfd {
+                    bfd.set_sessions(&self.rack);
+                }
             }
             // A receiver that has gone away does not need the answer.
             Command::Status(reply) => drop(reply.send(self.rack.status(now))),
@@ -306,7 +335,7 @@ impl Driver {
     fn act(&mut self, now: Instant) {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
-            self.rack.poll_actions(&mut actions);
+            self.rack.poll_actions(&mut actions, now);
             if actions.is_empty() {
                 break;
             }

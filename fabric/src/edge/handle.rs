@@ -3,6 +3,7 @@ use crate::config::RackConfig;
 use crate::rack::RouteChange;
 use crate::status::{RackStatus, RouteStatus};
 use mio::Waker;
+use net::bfd::BfdHandle;
 use net::netlink::{PathToPeer, PathWatch};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub struct RackHandle {
     commands: mpsc::Sender<Command>,
     waker: Arc<Waker>,
     status: watch::Receiver<RackStatus>,
+    bfd: Option<BfdHandle>,
 }
 
 /// The rack thread itself.
@@ -57,14 +59,16 @@ pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError>
     peers.sort_unstable();
     peers.dedup();
     let (driver, waker, status) = Driver::new(config, commands).map_err(at("opening its event queue"))?;
+    let bfd = driver.bfd();
     let thread = std::thread::Builder::new()
         .name("rack".to_owned())
         .spawn(move || driver.run())
         .map_err(at("creating the thread"))?;
     let handle = RackHandle {
         commands: sender,
-        waker: Arc::new(waker),
+        waker,
         status,
+        bfd,
     };
 
     let (mut paths, _) = PathWatch::spawn(peers);
@@ -95,6 +99,11 @@ impl RackHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Status(reply)).await;
         answer.await.ok()
+    }
+
+    /// The BFD thread, for its snapshot and recordings; `None` if no neighbour wants BFD.
+    pub fn bfd(&self) -> Option<&BfdHandle> {
+        self.bfd.as_ref()
     }
 
     /// The rack after its last change of state. Counters in it are of that moment.

@@ -1,5 +1,6 @@
 //! The rack on its own thread: sockets in, sockets out.
 
+mod bfd;
 mod connections;
 mod driver;
 mod handle;

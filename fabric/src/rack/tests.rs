@@ -23,6 +23,7 @@ fn neighbor(plane: usize, address: &str) -> NeighborConfig {
         families: FamilySet::only(family),
         extended_next_hop: false,
         allowed_sources: Vec::new(),
+        bfd: None,
         user_timeout: None,
     }
 }
@@ -53,7 +54,7 @@ fn path(source: &str, interface: &str) -> PathToPeer {
 
 fn next_hops_of(rack: &mut Rack) -> Vec<(usize, Option<String>, Option<String>)> {
     let mut actions = Vec::new();
-    rack.poll_actions(&mut actions);
+    rack.poll_actions(&mut actions, Instant::now());
     let show = |hop: Option<wire::NextHop>| hop.map(|hop| hop.addr().to_string());
     actions
         .into_iter()
@@ -156,7 +157,7 @@ fn a_source_that_is_not_allowed_holds_its_session_back_and_only_that() {
     let mut actions = Vec::new();
     let mut dialed = |rack: &mut Rack| {
         actions.clear();
-        rack.poll_actions(&mut actions);
+        rack.poll_actions(&mut actions, Instant::now());
         let dials = actions.iter().filter_map(|action| match action {
             Action::Dial { session, options, .. } => Some((session.0, options.source)),
             Action::Peer { .. } | Action::Blocked { .. } | Action::NextHops { .. } => None,
@@ -217,4 +218,147 @@ fn a_stopped_rack_does_not_start_a_session_again() {
         now + Duration::from_secs(1),
     );
     assert_eq!(rack.status(now).planes[0].sessions[0].state, "Idle");
+}
+
+/// Brings a session up and forgets what was asked for on the way.
+fn establish(rack: &mut Rack, session: usize, now: Instant) {
+    let connection = ConnectionId(session as u64 + 1);
+    let (local, remote) = ("10.1.1.2:50000".parse().unwrap(), "10.1.1.1:179".parse().unwrap());
+    rack.handle(
+        SessionId(session),
+        Input::Connected {
+            connection,
+            local,
+            remote,
+        },
+        now,
+    );
+    let mut octets = Vec::new();
+    let open = wire::Open {
+        asn: 65030,
+        hold_time: 9,
+        bgp_id: "10.0.0.9".parse().unwrap(),
+        capabilities: vec![wire::Capability::FourOctetAs(65030)],
+    };
+    wire::encode_open(&open, &mut octets);
+    wire::encode_keepalive(&mut octets);
+    rack.handle(
+        SessionId(session),
+        Input::Received {
+            connection,
+            data: &octets,
+        },
+        now,
+    );
+    rack.poll_actions(&mut Vec::new(), now);
+    assert_eq!(rack.sessions[session].peer.state(), State::Established);
+}
+
+fn words(rack: &mut Rack, now: Instant) -> Vec<String> {
+    let mut actions = Vec::new();
+    rack.poll_actions(&mut actions, now);
+    let mut words = Vec::new();
+    for action in actions {
+        words.push(match action {
+            Action::Dial { session, .. } => format!("{} dial", session.0),
+            Action::Peer {
+                session,
+                event: Event::Close { last, .. },
+            } => {
+                let (code, subcode) = (last[last.len() - 2], last[last.len() - 1]);
+                format!("{} close {code}/{subcode}", session.0)
+            }
+            Action::Peer {
+                session,
+                event: Event::Down(_),
+            } => format!("{} down", session.0),
+            Action::Blocked { session, reason } => {
+                format!(
+                    "{} {}",
+                    session.0,
+                    if reason.is_some() { "blocked" } else { "released" }
+                )
+            }
+            Action::Peer { .. } | Action::NextHops { .. } => continue,
+        });
+    }
+    words
+}
+
+fn with_bfd(strict: bool) -> (Rack, Instant) {
+    let profile = crate::coupling::BfdProfile {
+        min_tx: Duration::from_millis(50),
+        min_rx: Duration::from_millis(50),
+        multiplier: std::num::NonZeroU8::new(3).unwrap(),
+        strict,
+    };
+    let with = |plane, address| NeighborConfig {
+        bfd: Some(profile),
+        ..neighbor(plane, address)
+    };
+    rack(vec![with(0, "10.1.1.1"), with(1, "10.1.2.1")])
+}
+
+#[test]
+fn a_bfd_failure_closes_its_own_session_with_its_own_subcode_and_dials_again_when_bfd_is_back() {
+    let (mut rack, now) = with_bfd(false);
+    establish(&mut rack, 0, now);
+    establish(&mut rack, 1, now);
+    rack.bfd_news(SessionId(0), BfdNews::Up, now);
+    rack.bfd_news(SessionId(0), BfdNews::Failed, now);
+    assert_eq!(words(&mut rack, now), ["0 close 6/10", "0 down", "0 blocked"]);
+    assert_eq!(rack.sessions[1].peer.state(), State::Established);
+    rack.handle_timeout(now + Duration::from_secs(5));
+    assert_eq!(
+        words(&mut rack, now),
+        Vec::<String>::new(),
+        "no dialling while BFD is down"
+    );
+    rack.bfd_news(SessionId(0), BfdNews::Up, now + Duration::from_secs(5));
+    assert_eq!(words(&mut rack, now), ["0 dial", "0 released"]);
+}
+
+#[test]
+fn admin_down_of_the_switch_leaves_the_session_alone() {
+    let (mut rack, now) = with_bfd(false);
+    establish(&mut rack, 0, now);
+    rack.bfd_news(SessionId(0), BfdNews::Up, now);
+    rack.bfd_news(SessionId(0), BfdNews::RemoteAdminDown, now);
+    assert_eq!(words(&mut rack, now), Vec::<String>::new());
+    assert_eq!(rack.sessions[0].peer.state(), State::Established);
+}
+
+#[test]
+fn strict_mode_waits_for_bfd() {
+    let (mut rack, now) = with_bfd(true);
+    assert_eq!(words(&mut rack, now), ["0 blocked", "1 blocked"]);
+    rack.bfd_news(SessionId(1), BfdNews::Up, now);
+    assert_eq!(words(&mut rack, now), ["1 dial", "1 released"]);
+}
+
+#[test]
+fn the_last_usable_plane_is_never_held_down() {
+    let (mut rack, now) = with_bfd(false);
+    establish(&mut rack, 0, now);
+    establish(&mut rack, 1, now);
+    for _ in 0..6 {
+        rack.bfd_news(SessionId(0), BfdNews::Failed, now);
+        rack.bfd_news(SessionId(0), BfdNews::Up, now);
+    }
+    words(&mut rack, now);
+    assert_eq!(
+        rack.sessions[0].peer.state(),
+        State::Idle,
+        "held down while the other plane is usable"
+    );
+    rack.handle(
+        SessionId(1),
+        Input::Closed {
+            connection: ConnectionId(2),
+            reason: "reset".to_owned(),
+        },
+        now,
+    );
+    assert_eq!(words(&mut rack, now), ["1 down", "0 released"]);
+    assert_eq!(words(&mut rack, now), ["0 dial"]);
 }

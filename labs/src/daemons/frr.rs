@@ -56,6 +56,20 @@ pub struct Session {
     pub prefixes: u64,
 }
 
+impl Session {
+    /// Whether this is still the session that it was then. The moment is FRR's own estimate, so it may differ by a second.
+    pub fn is_still(&self, then: &Self) -> bool {
+        let Self {
+            state,
+            established,
+            since,
+            prefixes,
+        } = self;
+        since.abs_diff(then.since) <= 1
+            && (state, established, prefixes) == (&then.state, &then.established, &then.prefixes)
+    }
+}
+
 /// Starts an FRR node of a topology with the files that it binds.
 pub fn start_node(lab: &Lab, name: &str, node: &Node) -> Result<()> {
     let bound = |container: &str| -> Result<String> {

@@ -130,7 +130,7 @@ impl dyn Switch + '_ {
         wait::until_true(&what, PATIENCE, || self.established(peer))
     }
 
-    /// Waits until the neighbour's routes are exactly these prefixes, and returns them in the same order.
+    /// Waits until the neighbour's routes are exactly these prefixes and usable, and returns them in the same order.
     pub fn wait_prefixes(&self, peer: IpAddr, family: Family, prefixes: &[&str]) -> Result<Vec<Route>> {
         let mut wanted = prefixes.to_vec();
         wanted.sort_unstable();
@@ -138,11 +138,11 @@ impl dyn Switch + '_ {
         let found = wait::until("the prefixes match", PATIENCE, || {
             last = self.routes(peer, family)?;
             last.sort_by(|left, right| left.prefix.cmp(&right.prefix));
-            Ok(last
+            let held = last
                 .iter()
-                .map(|route| route.prefix.as_str())
-                .eq(wanted.iter().copied())
-                .then_some(()))
+                .filter(|route| route.usable)
+                .map(|route| route.prefix.as_str());
+            Ok((last.len() == wanted.len() && held.eq(wanted.iter().copied())).then_some(()))
         });
         found.map_err(|error| error.context(format!("wanted {wanted:?}, the switch has {last:?}")))?;
         Ok(last)

@@ -1,22 +1,27 @@
 //! Trouble on the node itself that must not become the rack's trouble.
 
-use std::net::TcpListener;
-
 use lab::Lab;
 use lab::clab::Role;
+use lab::daemons::bird::Bird;
 use lab::daemons::frr::Frr;
 use lab::daemons::twintor;
 use lab::wait::{self, PATIENCE};
 
-use crate::support::{Agent, WEB, WEB_V4};
+use crate::support::{Agent, WEB, WEB_V4, ip};
 
 #[test]
 fn a_taken_port_is_a_warning_and_not_an_end() {
     let lab = Lab::builder("dual-tor").without(Role::Twintor).up().unwrap();
-    let taken = lab
-        .netns("node1")
-        .enter(|| Ok(TcpListener::bind("[::]:179")?))
-        .unwrap();
+    // Another speaker of the host, with no interest in our switches.
+    let config = "router id 192.0.2.1;\nprotocol device {}\n\
+         protocol bgp peer0 { local 10.1.1.2 as 64999; neighbor 192.0.2.2 as 64998; multihop; ipv4 { import none; export none; }; }\n";
+    Bird::start_with(&lab, "node1", config, vec![ip("192.0.2.2")]).unwrap();
+    wait::until_true("BIRD listens", PATIENCE, || {
+        Ok(lab
+            .exec("node1", &["ss", "-Hltn", "sport = :179"])?
+            .contains(":179"))
+    })
+    .unwrap();
     let manifests = Agent::new(&["10.1.1.1", "10.1.2.1"]).start(&lab);
     manifests.pod(&WEB).unwrap();
     Frr::of(&lab, "tor1")
@@ -30,7 +35,6 @@ fn a_taken_port_is_a_warning_and_not_an_end() {
         .lines()
         .any(|line| line.contains("179") && line.contains("WARN"));
     assert!(warned, "no warning about the port: {log}");
-    drop(taken);
 }
 
 #[test]

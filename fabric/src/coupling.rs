@@ -1,0 +1,140 @@
+//! How BFD decides over BGP on one session (RFC 5882 section 4, RFC 9384). Pure; the clock is a parameter.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+/// What a plane's BFD is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BfdProfile {
+    /// Desired minimum transmit interval.
+    pub min_tx: Duration,
+    /// Required minimum receive interval.
+    pub min_rx: Duration,
+    /// Detection multiplier.
+    pub multiplier: std::num::NonZeroU8,
+    /// Hold BGP back until BFD is up (draft-ietf-idr-bgp-bfd-strict-mode).
+    pub strict: bool,
+}
+
+/// What BFD says of a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BfdNews {
+    /// The session is up.
+    Up,
+    /// The session has failed: nothing arrived in time, or the switch says that nothing arrives there.
+    Failed,
+    /// The switch has switched BFD off (AdminDown): no failure, and no reason to wait for it (RFC 5882 section 4.2).
+    RemoteAdminDown,
+}
+
+/// After a failure BGP waits for BFD, but not for ever: the switch's operator may have taken BFD away meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Failures further apart than this have nothing to do with each other.
+const CALM: Duration = Duration::from_secs(120);
+/// The first hold-down, after the third failure without calm in between.
+const HOLD_DOWN_MIN: Duration = Duration::from_secs(1);
+/// The longest hold-down.
+const HOLD_DOWN_MAX: Duration = Duration::from_secs(60);
+/// Failures that cost no hold-down.
+const FREE_FAILURES: u32 = 2;
+
+/// Whether BGP may run on a session, as far as BFD is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permit {
+    /// It may.
+    Granted,
+    /// Strict mode: BFD has to come up first.
+    AwaitsFirstUp,
+    /// BFD has failed and is not back.
+    AwaitsRecovery,
+    /// BFD is back, but it failed too often lately: wait until then.
+    HeldDown(Instant),
+}
+
+/// Follows one BFD session.
+#[derive(Debug)]
+pub(crate) struct Coupling {
+    strict: bool,
+    state: State,
+    failures: u32,
+    last_failure: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    NeverUp,
+    Up,
+    /// Until the time given, at most, BGP waits for BFD.
+    Failed(Instant),
+    RemoteAdminDown,
+}
+
+impl Coupling {
+    pub(crate) fn new(strict: bool) -> Self {
+        Self {
+            strict,
+            state: State::NeverUp,
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    /// Takes news. Returns whether the BGP session has to be closed at once.
+    pub(crate) fn take(&mut self, news: BfdNews, now: Instant) -> bool {
+        match news {
+            BfdNews::Up => {
+                self.state = State::Up;
+                false
+            }
+            BfdNews::RemoteAdminDown => {
+                self.state = State::RemoteAdminDown;
+                false
+            }
+            BfdNews::Failed => {
+                let calm = |last: Instant| now.saturating_duration_since(last) > CALM;
+                if self.last_failure.is_some_and(calm) {
+                    self.failures = 0;
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.last_failure = Some(now);
+                self.state = State::Failed(now + PATIENCE);
+                true
+            }
+        }
+    }
+
+    /// Whether BGP may run now. `alone` says that no other plane is usable: then nothing is held down.
+    pub(crate) fn permit(&self, alone: bool, now: Instant) -> Permit {
+        match self.state {
+            State::RemoteAdminDown => Permit::Granted,
+            State::NeverUp if self.strict => Permit::AwaitsFirstUp,
+            State::NeverUp => Permit::Granted,
+            State::Failed(until) if self.strict || now < until => Permit::AwaitsRecovery,
+            State::Failed(_) => Permit::Granted,
+            State::Up => match self.held_down_until() {
+                Some(until) if until > now && !alone => Permit::HeldDown(until),
+                _ => Permit::Granted,
+            },
+        }
+    }
+
+    /// When [`Self::permit`] may change by itself.
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let at = match self.state {
+            State::Failed(until) if !self.strict => Some(until),
+            State::Up => self.held_down_until(),
+            State::NeverUp | State::Failed(_) | State::RemoteAdminDown => None,
+        };
+        at.filter(|at| *at > now)
+    }
+
+    fn held_down_until(&self) -> Option<Instant> {
+        let excess = self.failures.checked_sub(FREE_FAILURES + 1)?;
+        let delay = HOLD_DOWN_MIN
+            .saturating_mul(1 << excess.min(10))
+            .min(HOLD_DOWN_MAX);
+        self.last_failure.map(|last| last + delay)
+    }
+}
