@@ -1,5 +1,10 @@
 //! An agent that reads a real API server, seen from the switches.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests: what cannot go on has failed"
+)]
+
 use std::time::Duration;
 
 use lab::Lab;
