@@ -380,10 +380,6 @@ fn environment() {
 #[test]
 fn what_is_not_there_yet_is_an_error_when_asked_for() {
     invalid(
-        &["--graceful-restart"],
-        "this version does not have --graceful-restart yet; leave it out",
-    );
-    invalid(
         &["--pprof-port=1", "--grpc-port=2"],
         "this version does not have --pprof-port, --grpc-port yet; leave it out",
     );
@@ -478,7 +474,7 @@ fn help_names_the_flags_their_units_and_defaults() {
     }
     assert!(long.contains("[default: 90s]"));
     let short = help(&["twintor", "run", "-h"]);
-    assert!(!short.contains("--graceful-restart") && short.contains("--neighbor-address"));
+    assert!(!short.contains("--control-socket") && short.contains("--neighbor-address"));
     let root = help(&["twintor", "--help"]);
     assert!(root.contains("run") && !root.contains("drain"));
     assert!(help(&["twintor", "--version"]).starts_with("twintor "));

@@ -165,18 +165,21 @@ impl Index {
         self.resyncs[kind as usize] = Some(self.generation);
     }
 
-    /// How many objects [`complete_resync`](Self::complete_resync) would delete now, and how many it would keep.
-    /// For a guard against an implausibly empty answer. Only objects on which some announcement depends are counted.
+    /// How much of what is announced depends on the objects that [`complete_resync`](Self::complete_resync) would delete
+    /// now, and how much on those that it would keep. For a guard against an implausibly empty answer.
     pub fn resync_outcome(&self, kind: Kind) -> ResyncOutcome {
         let began = self.resyncs[kind as usize];
         let is_missing = |slot: &Slot| began.is_some_and(|began| is_before(slot.generation, began));
-        let all = self.slots.iter().flatten();
-        let known = all.filter(|slot| slot.key.kind == kind && self.matters(slot));
-        let (missing, kept): (Vec<_>, Vec<_>) = known.partition(|slot| is_missing(slot));
-        ResyncOutcome {
-            missing: missing.len(),
-            kept: kept.len(),
+        let mut outcome = ResyncOutcome { missing: 0, kept: 0 };
+        for slot in self.slots.iter().flatten().filter(|slot| slot.key.kind == kind) {
+            let weight = self.weight(slot);
+            if is_missing(slot) {
+                outcome.missing += weight;
+            } else {
+                outcome.kept += weight;
+            }
         }
+        outcome
     }
 
     /// Ends the replacement: deletes the objects of that kind that were not seen since it began. Does nothing
@@ -295,13 +298,26 @@ impl Index {
         }
     }
 
-    /// Whether some announcement depends on the object.
-    fn matters(&self, slot: &Slot) -> bool {
+    /// How many objects announce something only as long as this one is there, itself included.
+    fn weight(&self, slot: &Slot) -> usize {
         match &slot.body {
-            Body::Pod(pod) => pod.networks.iter().any(|network| network.claimed),
-            Body::Subnet(id) => self.subnets.matters(*id),
-            Body::Plain(plain) => !plain.prefixes().is_empty(),
+            Body::Pod(pod) => usize::from(pod.announces()),
+            Body::Subnet(id) => {
+                let subnet = self.subnets.get(*id);
+                let announces = subnet
+                    .body
+                    .as_ref()
+                    .is_some_and(|body| !body.claimed().is_empty());
+                let pods = subnet.pods.iter().filter(|id| self.announces(**id)).count();
+                usize::from(announces) + pods
+            }
+            Body::Plain(plain) => usize::from(!plain.prefixes().is_empty()),
         }
+    }
+
+    fn announces(&self, pod: Id) -> bool {
+        let slot = self.slots[pod as usize].as_ref();
+        slot.is_some_and(|slot| matches!(&slot.body, Body::Pod(pod) if pod.announces()))
     }
 
     fn missing(&self, kind: Kind) -> Vec<Arc<ObjectKey>> {
@@ -316,12 +332,13 @@ impl Index {
     }
 }
 
-/// What completing a resync would do, in objects.
+/// What completing a resync would do, in objects that announce something: those of the kind, and for a subnet the pods
+/// on it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResyncOutcome {
-    /// Objects that would be deleted.
+    /// What would be withdrawn.
     pub missing: usize,
-    /// Objects that would stay.
+    /// What would stay.
     pub kept: usize,
 }
 

@@ -106,6 +106,11 @@ impl PodBody {
         !self.alive || (self.networks.is_empty() && !self.word.is_set())
     }
 
+    /// Whether it announces something now.
+    pub(super) fn announces(&self) -> bool {
+        self.networks.iter().any(|network| network.claimed)
+    }
+
     /// The policy that counts on a subnet: the pod's own, else that of the subnet.
     pub(super) fn effective<'a>(&'a self, subnet: &'a SubnetBody) -> &'a Word {
         if self.word.is_set() {

@@ -64,13 +64,6 @@ impl Subnets {
         &self.entries[id as usize]
     }
 
-    /// Whether some announcement may depend on the subnet: its own, or one of its pods.
-    pub(super) fn matters(&self, id: SubnetId) -> bool {
-        let entry = self.get(id);
-        let body = entry.body.as_ref();
-        !entry.pods.is_empty() || body.is_some_and(|body| !body.claimed().is_empty())
-    }
-
     pub(super) fn link(&mut self, id: SubnetId, pod: Id) {
         self.entries[id as usize].pods.insert(pod);
     }

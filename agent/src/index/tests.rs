@@ -528,6 +528,13 @@ fn resync_deletes_what_was_not_seen() {
         index.resync_outcome(Kind::Pod),
         ResyncOutcome { missing: 2, kept: 2 }
     );
+    // A subnet takes its pods with it.
+    index.begin_resync(Kind::Subnet);
+    assert_eq!(
+        index.resync_outcome(Kind::Subnet),
+        ResyncOutcome { missing: 4, kept: 0 }
+    );
+    index.abandon_resync(Kind::Subnet);
     assert_eq!(text(&index.complete_resync(Kind::Pod)), ["-10.0.0.2/32"]);
     assert!(index.complete_resync(Kind::Pod).is_empty());
     assert!(index.complete_resync(Kind::Service).is_empty());

@@ -258,6 +258,9 @@ impl Follower {
                 Ok(()) if begun.elapsed() >= SHORT_WATCH => {
                     (failures, refusals) = (0, 0);
                     self.watch_backoff.reset();
+                    if version == before && self.has_fallen_back(&version).await {
+                        return Ok(());
+                    }
                     continue;
                 }
                 Ok(()) => {
@@ -292,6 +295,13 @@ impl Follower {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether the server's version lies before ours. A server whose store was replaced opens a watch from a version that
+    /// it has not reached, and says nothing, not even a bookmark.
+    async fn has_fallen_back(&self, version: &str) -> bool {
+        let page = self.page(&self.watched.list_uri(Some(1), None)).await;
+        page.is_ok_and(|page| is_before(&page.version, version))
     }
 
     /// One watch to its end. The version follows what was delivered.

@@ -220,6 +220,23 @@ async fn a_store_that_was_replaced_is_listed_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_without_any_news_is_made_sure_of() {
+    let mut world = World::new();
+    world.server.list("500", &services(1..4)).await;
+    for version in ["500", "600", "70"] {
+        let watch = world.server.watch("500").await;
+        sleep(Duration::from_secs(30)).await;
+        drop(watch);
+        let asked = world.server.asked().await;
+        assert_eq!(asked.uri, "/api/v1/services?limit=1");
+        asked.page(version, "more", &services(1..2));
+    }
+    world.nothing_was_withdrawn();
+    world.server.list("71", &services(2..4)).await;
+    world.announced(&[TWO, THREE]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn few_may_go_at_once() {
     let mut world = World::new();
     world.server.list("5", &services(1..4)).await;
