@@ -64,12 +64,7 @@ impl Group {
 
 /// Flags that are known but do nothing in this version. Setting one to anything but its default is an error, so
 /// that nobody relies on what is not there. Take a name out when its feature comes.
-pub(super) const NOT_YET: &[&str] = &[
-    "config",
-    "control-socket",
-    "grpc-host",
-    "grpc-port",
-];
+pub(super) const NOT_YET: &[&str] = &["config", "control-socket", "grpc-host", "grpc-port"];
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
