@@ -380,8 +380,8 @@ fn environment() {
 #[test]
 fn what_is_not_there_yet_is_an_error_when_asked_for() {
     invalid(
-        &["--pprof-port=1", "--grpc-port=2"],
-        "this version does not have --pprof-port, --grpc-port yet; leave it out",
+        &["--grpc-host=::1", "--grpc-port=2"],
+        "this version does not have --grpc-host, --grpc-port yet; leave it out",
     );
     for name in NOT_YET {
         let flag = find(name).expect("a flag");
