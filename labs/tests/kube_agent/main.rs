@@ -151,9 +151,11 @@ fn an_outage_of_the_api_withdraws_nothing_and_the_end_of_it_what_is_gone() {
     assert!(world.have_now(WEB));
     let after = [sessions("tor1", "10.1.1.2"), sessions("tor2", "10.1.2.2")];
     for (after, before) in after.iter().zip(&before) {
-        assert_eq!(
-            (after.established, after.since),
-            (before.established, before.since)
+        assert_eq!(after.established, before.established);
+        // FRR tells whole seconds of uptime, so the moment derived from it may differ by one.
+        assert!(
+            after.since.abs_diff(before.since) <= 1,
+            "the session is another one"
         );
     }
 }
