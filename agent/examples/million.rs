@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p twintor --example million [PODS [ADDRESSES]]`, by default 1000 pods with 1000 addresses.
 
-use agent::index::{Event, Index, IndexConfig, Mode};
+use agent::index::{Event, Index, IndexConfig, Mode, Policy};
 use agent::objects::{Kind, Meta, Object, ObjectKey, Pod, Subnet, SubnetSpec};
 use std::error::Error;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut index = Index::new(IndexConfig {
         node_name: Some("node".to_owned()),
         families: FamilySet::ALL,
-        announce_cluster_ip: false,
+        policy: Policy::from_flag(false),
         mode: Mode::Node,
         missing_status_is_ready: true,
     });

@@ -144,7 +144,7 @@ pub fn index_config(settings: &Settings) -> IndexConfig {
     IndexConfig {
         node_name: settings.node_name.clone(),
         families: settings.families(),
-        announce_cluster_ip: settings.announce_cluster_ip,
+        policy: settings.announce,
         mode,
         missing_status_is_ready: settings.manifests.is_some(),
     }

@@ -111,6 +111,6 @@ fn the_index_is_told_what_the_settings_say() {
     assert_eq!(config.node_name.as_deref(), Some("worker"));
     assert!(config.families.contains(wire::Family::Ipv4Unicast));
     assert!(!config.families.contains(wire::Family::Ipv6Unicast));
-    assert!(config.announce_cluster_ip && config.missing_status_is_ready);
+    assert!(config.policy.services.cluster_ips && config.missing_status_is_ready);
     assert_eq!(config.mode, Mode::Node);
 }

@@ -2,6 +2,7 @@ use super::CliError;
 use super::env::PodIps;
 use super::log::{self, Log};
 use super::parser::Given;
+use crate::index::Policy;
 use secrecy::SecretString;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -51,8 +52,8 @@ pub struct Settings {
     pub graceful_restart: Option<GracefulRestart>,
     /// BFD; `None` where it is off.
     pub bfd: Option<Bfd>,
-    /// Consider Services.
-    pub announce_cluster_ip: bool,
+    /// What is announced beyond the words of the annotations.
+    pub announce: Policy,
     /// The NAT gateway whose EIPs are announced; `None` outside NAT gateway mode.
     pub gateway_name: Option<String>,
     /// The name of this node in lower case; only in NAT gateway mode it may be missing.
@@ -192,7 +193,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         allowed_sources_v6,
         graceful_restart,
         bfd: bfd(given)?,
-        announce_cluster_ip: given.bool("announce-cluster-ip"),
+        announce: Policy::from_flag(given.bool("announce-cluster-ip")),
         gateway_name,
         node_name,
         manifests: given.text("manifests").map(PathBuf::from),

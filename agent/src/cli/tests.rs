@@ -91,7 +91,7 @@ fn defaults() {
     );
     assert_eq!(settings.node_name.as_deref(), Some("worker-1"));
     assert_eq!(settings.verbosity, 0);
-    assert!(!settings.passive && !settings.announce_cluster_ip && !settings.extended_nexthop);
+    assert!(!settings.passive && !settings.announce.services.is_on() && !settings.extended_nexthop);
     assert!(
         settings.graceful_restart.is_none() && settings.bfd.is_none() && settings.auth_password.is_none()
     );

@@ -19,6 +19,7 @@ mod claims;
 mod explain;
 mod plain;
 mod pods;
+pub mod policy;
 mod problem;
 mod subnets;
 mod word;
@@ -31,6 +32,7 @@ mod problem_tests;
 mod tests;
 
 pub use explain::{Reason, Via};
+pub use policy::Policy;
 pub use problem::{Problem, ProblemChange, ProblemKind, Severity};
 
 use crate::objects::{Kind, Object, ObjectKey};
@@ -51,8 +53,8 @@ pub struct IndexConfig {
     pub node_name: Option<String>,
     /// The families that some peer takes. Prefixes of another family are diagnosed, not announced.
     pub families: FamilySet,
-    /// Whether cluster addresses of Services are considered.
-    pub announce_cluster_ip: bool,
+    /// What is announced beyond the words of the annotations.
+    pub policy: Policy,
     /// Whose addresses are announced.
     pub mode: Mode,
     /// Whether a Subnet or IptablesEIP without any `status` is taken as ready: yes for manifests, which have no

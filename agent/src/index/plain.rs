@@ -64,7 +64,7 @@ fn judge_service(service: &Service, word: &Word, config: &IndexConfig) -> Verdic
     if !word.is_cluster() {
         return Verdict::not_cluster(word);
     }
-    if !config.announce_cluster_ip {
+    if !config.policy.services.cluster_ips {
         return Verdict::no(BGP_ANNOTATION, ProblemKind::ServicesOff);
     }
     let spec = &service.spec;

@@ -38,7 +38,7 @@ fn each_names_object_field_and_remedy() {
         ..config()
     };
     let no_services = IndexConfig {
-        announce_cluster_ip: false,
+        policy: Policy::from_flag(false),
         ..config()
     };
     let quiet = || up(subnet("s", None, "10.0.0.0/24"));

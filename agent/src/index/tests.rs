@@ -10,7 +10,7 @@ pub(super) fn config() -> IndexConfig {
     IndexConfig {
         node_name: Some(NODE.to_owned()),
         families: FamilySet::ALL,
-        announce_cluster_ip: true,
+        policy: Policy::from_flag(true),
         mode: Mode::Node,
         missing_status_is_ready: false,
     }
@@ -352,7 +352,7 @@ fn services() {
         assert_eq!(shown(&index_of([up(service)])), expected, "{text}");
     }
     let mut off = Index::new(IndexConfig {
-        announce_cluster_ip: false,
+        policy: Policy::from_flag(false),
         ..config()
     });
     off.apply(up(service("a", Some("true"), &["10.96.0.9"])));

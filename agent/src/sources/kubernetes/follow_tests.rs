@@ -2,7 +2,7 @@ use super::follow::DOUBT;
 use super::scripted::Server;
 use super::startup::PATIENCE;
 use super::{Watched, spawn};
-use crate::index::{IndexConfig, Mode};
+use crate::index::{IndexConfig, Mode, Policy};
 use crate::objects::Kind;
 use crate::run::Consumer;
 use crate::run::tests::Notebook;
@@ -34,7 +34,7 @@ impl World {
         let mut consumer = Consumer::new(IndexConfig {
             node_name: None,
             families: FamilySet::ALL,
-            announce_cluster_ip: true,
+            policy: Policy::from_flag(true),
             mode: Mode::Node,
             missing_status_is_ready: false,
         });

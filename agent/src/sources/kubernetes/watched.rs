@@ -20,7 +20,7 @@ pub fn watched(config: &IndexConfig) -> Vec<Watched> {
     match &config.mode {
         Mode::Node => {
             let mut kinds = vec![all_of(Kind::Subnet), all_of(Kind::Pod)];
-            if config.announce_cluster_ip {
+            if config.policy.services.is_on() {
                 kinds.push(all_of(Kind::Service));
             }
             kinds
@@ -108,13 +108,14 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Policy;
     use wire::FamilySet;
 
     fn config(mode: Mode, announce_cluster_ip: bool) -> IndexConfig {
         IndexConfig {
             node_name: None,
             families: FamilySet::ALL,
-            announce_cluster_ip,
+            policy: Policy::from_flag(announce_cluster_ip),
             mode,
             missing_status_is_ready: false,
         }

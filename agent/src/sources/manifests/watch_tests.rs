@@ -1,7 +1,7 @@
 //! With a real directory and a real inotify. Each waits for what it expects, with a deadline.
 
 use super::*;
-use crate::index::{Index, IndexConfig, Mode};
+use crate::index::{Index, IndexConfig, Mode, Policy};
 use crate::sources::{Batch, ReportChange};
 use std::fs::{self, File};
 use std::io::Write;
@@ -39,7 +39,7 @@ impl Rig {
         let index = Index::new(IndexConfig {
             node_name: None,
             families: FamilySet::ALL,
-            announce_cluster_ip: true,
+            policy: Policy::from_flag(true),
             mode: Mode::Node,
             missing_status_is_ready: true,
         });
