@@ -45,5 +45,9 @@ fn target(text: &str) -> Result<Target, std::net::AddrParseError> {
         None => (text, None),
     };
     let peer: IpAddr = peer.parse()?;
-    Ok(Target { peer, interface })
+    Ok(Target {
+        peer,
+        interface,
+        source: None,
+    })
 }

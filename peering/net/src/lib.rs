@@ -29,4 +29,4 @@ mod tcp;
 pub use error::{Operation, SocketError};
 pub use listener::Listener;
 pub use options::{MD5_KEY_MAX, Md5Key, Md5KeyError, TcpOptions, Ttl};
-pub use tcp::{adopt, connect, finish_connect};
+pub use tcp::{adopt, connect, finish_connect, set_user_timeout};

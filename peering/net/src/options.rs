@@ -56,8 +56,8 @@ impl Ttl {
 pub struct TcpOptions {
     /// Local address of an outgoing connection; `None` lets the kernel choose. Same family as the peer.
     pub source: Option<IpAddr>,
-    /// Interface that every segment has to use (`SO_BINDTODEVICE`), for outgoing connections. An accepted
-    /// connection has the device of its [`Listener`](crate::Listener).
+    /// Interface that every segment has to use (`SO_BINDTODEVICE`). The handshake of an accepted connection is over
+    /// by then: it takes [`Listener`](crate::Listener)s of their own to hold that to an interface too.
     pub device: Option<String>,
     /// TTL policy.
     pub ttl: Ttl,

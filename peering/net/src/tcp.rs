@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream as StdTcpStream};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -80,7 +81,7 @@ pub fn finish_connect(stream: &TcpStream) -> Result<bool, io::Error> {
 }
 
 /// Puts an accepted connection under the options of the session it belongs to: TTL, minimum TTL, key, DSCP,
-/// `TCP_NODELAY`, user timeout, buffers. [`TcpOptions::source`] and [`TcpOptions::device`] have no effect.
+/// `TCP_NODELAY`, user timeout, buffers, device. [`TcpOptions::source`] has no effect.
 ///
 /// The SYN was seen before the session was known, so the minimum TTL holds from here on (RFC 5082 section 3);
 /// [`Listener::set_minimum_ttl`](crate::Listener::set_minimum_ttl) covers the SYN where every peer uses GTSM.
@@ -98,7 +99,21 @@ pub fn adopt(stream: &TcpStream, options: &TcpOptions) -> Result<(), SocketError
     if options.ttl == Ttl::Multihop(0) {
         return Err(SocketError::ZeroTtl { peer });
     }
-    set_options(&SockRef::from(stream), peer, options)
+    let socket = SockRef::from(stream);
+    if let Some(device) = &options.device {
+        bind_device(&socket, device)
+            .map_err(SocketError::kernel(Operation::Device(device.clone()), peer))?;
+    }
+    set_options(&socket, peer, options)
+}
+
+/// Changes [`TcpOptions::user_timeout`] of a connection that is up.
+///
+/// # Errors
+///
+/// The connection is gone.
+pub fn set_user_timeout(stream: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(timeout)
 }
 
 /// Holds the socket to one interface.

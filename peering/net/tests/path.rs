@@ -71,6 +71,7 @@ fn link_local_peer_is_found_over_its_interface() {
     let over = |interface: &str| Target {
         peer: ip("fe80::2"),
         interface: Some(interface.to_owned()),
+        source: None,
     };
 
     let path = pair

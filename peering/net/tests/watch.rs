@@ -285,6 +285,7 @@ fn same_link_local_address_on_two_links() {
     let over = |interface: &str| Target {
         peer: ip("fe80::2"),
         interface: Some(interface.to_owned()),
+        source: None,
     };
 
     pair.left.run_async(async || {

@@ -1,3 +1,4 @@
+use crate::{Community, LargeCommunity};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// ORIGIN (RFC 4271 section 5.1.1).
@@ -101,34 +102,6 @@ pub struct Aggregator {
     pub asn: u32,
     /// The speaker that aggregated.
     pub addr: Ipv4Addr,
-}
-
-/// A standard community (RFC 1997): high 16 bits AS, low 16 bits value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Community(pub u32);
-
-impl Community {
-    /// GRACEFUL_SHUTDOWN (RFC 8326).
-    pub const GRACEFUL_SHUTDOWN: Self = Self(0xffff_0000);
-    /// LLGR_STALE (RFC 9494).
-    pub const LLGR_STALE: Self = Self(0xffff_0006);
-    /// NO_LLGR (RFC 9494).
-    pub const NO_LLGR: Self = Self(0xffff_0007);
-    /// NO_EXPORT (RFC 1997).
-    pub const NO_EXPORT: Self = Self(0xffff_ff01);
-    /// NO_ADVERTISE (RFC 1997).
-    pub const NO_ADVERTISE: Self = Self(0xffff_ff02);
-}
-
-/// A large community (RFC 8092).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LargeCommunity {
-    /// Global administrator: an AS number.
-    pub global: u32,
-    /// Local data part 1.
-    pub local1: u32,
-    /// Local data part 2.
-    pub local2: u32,
 }
 
 /// An attribute carried as it came.

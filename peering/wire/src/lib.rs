@@ -13,6 +13,7 @@ mod attribute;
 mod attribute_code;
 mod capability;
 mod capability_code;
+mod community;
 mod decode;
 mod encode;
 mod family;
@@ -26,10 +27,9 @@ mod reader;
 mod test_support;
 mod update;
 
-pub use attribute::{
-    Aggregator, AsPath, AsSegment, Community, LargeCommunity, NextHop, Origin, PathAttributes, RawAttribute,
-};
+pub use attribute::{Aggregator, AsPath, AsSegment, NextHop, Origin, PathAttributes, RawAttribute};
 pub use capability::{Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily};
+pub use community::{Community, CommunityError, LargeCommunity};
 pub use decode::{DecodeContext, HEADER_LEN, decode, frame_len};
 pub use encode::{encode_keepalive, encode_notification, encode_open, encode_route_refresh, encode_update};
 pub use family::{AfiSafi, Family, FamilySet};

@@ -18,7 +18,7 @@ pub use watch::{Pacing, PathWatch};
 /// The way to a peer, as the kernel would take it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathToPeer {
-    /// The source address the kernel would use.
+    /// The source address the kernel would use; where the target names one: that one, once it is on this host.
     pub source: Option<IpAddr>,
     /// The interface the first packet would leave by; `None` when there is no route.
     pub interface: Option<String>,
@@ -48,6 +48,8 @@ pub struct Target {
     pub peer: IpAddr,
     /// Look only at routes over this interface. A link-local peer needs it.
     pub interface: Option<String>,
+    /// Use this source address. While it is not an address of this host, [`PathToPeer::source`] is `None`.
+    pub source: Option<IpAddr>,
 }
 
 impl From<IpAddr> for Target {
@@ -55,6 +57,7 @@ impl From<IpAddr> for Target {
         Self {
             peer,
             interface: None,
+            source: None,
         }
     }
 }

@@ -113,7 +113,11 @@ impl Netlink {
                 None => return Ok(PathToPeer::default()),
             },
         };
-        let Some(hop) = self.route(target.peer.to_canonical(), over).await? else {
+        let source = match target.source {
+            Some(source) if self.is_local(source, over).await? => Some(source.to_canonical()),
+            Some(_) | None => None,
+        };
+        let Some(hop) = self.route(target.peer.to_canonical(), over, source).await? else {
             return Ok(PathToPeer::default());
         };
 
@@ -131,7 +135,10 @@ impl Netlink {
         };
 
         Ok(PathToPeer {
-            source: hop.source,
+            source: match target.source {
+                Some(_) => source,
+                None => hop.source,
+            },
             interface: Some(interface.name),
             if_index: hop.interface,
             on_link: hop.on_link,
@@ -141,23 +148,50 @@ impl Netlink {
     }
 
     /// `None` when the kernel has no route, or one that says "unreachable".
-    async fn route(&self, peer: IpAddr, over: Option<u32>) -> Result<Option<Hop>, NetlinkError> {
-        let mut question = RouteMessage::default();
-        (
-            question.header.address_family,
-            question.header.destination_prefix_length,
-        ) = match peer {
+    async fn route(
+        &self,
+        peer: IpAddr,
+        over: Option<u32>,
+        source: Option<IpAddr>,
+    ) -> Result<Option<Hop>, NetlinkError> {
+        let answer = self.lookup(peer, over, source).await?;
+        Ok(answer.as_ref().and_then(Hop::of))
+    }
+
+    /// Whether the kernel keeps for itself what is sent to an address, so that we may send from it. An IPv6 address
+    /// whose duplicate detection is not over does not count yet.
+    async fn is_local(&self, address: IpAddr, over: Option<u32>) -> Result<bool, NetlinkError> {
+        let address = address.to_canonical();
+        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let route = self.lookup(address, over.filter(|_| link_local), None).await?;
+        Ok(route.is_some_and(|route| route.header.kind == RouteType::Local))
+    }
+
+    async fn lookup(
+        &self,
+        peer: IpAddr,
+        over: Option<u32>,
+        source: Option<IpAddr>,
+    ) -> Result<Option<RouteMessage>, NetlinkError> {
+        let (family, length) = match peer {
             IpAddr::V4(_) => (AddressFamily::Inet, 32),
             IpAddr::V6(_) => (AddressFamily::Inet6, 128),
         };
+        let mut question = RouteMessage::default();
+        question.header.address_family = family;
+        question.header.destination_prefix_length = length;
         question.attributes.push(RouteAttribute::Destination(peer.into()));
         question.attributes.extend(over.map(RouteAttribute::Oif));
+        if let Some(source) = source {
+            question.header.source_prefix_length = length;
+            question.attributes.push(RouteAttribute::Source(source.into()));
+        }
 
         match self
             .ask(RouteNetlinkMessage::GetRoute(question), Answer::One)
             .await
         {
-            Ok(answer) => Ok(answer.into_iter().find_map(into_route).as_ref().and_then(Hop::of)),
+            Ok(answer) => Ok(answer.into_iter().find_map(into_route)),
             Err(cause) if is_no_route(&cause) => Ok(None),
             Err(cause) => Err(NetlinkError::Route { peer, cause }),
         }
