@@ -101,8 +101,7 @@ pub fn adopt(stream: &TcpStream, options: &TcpOptions) -> Result<(), SocketError
     }
     let socket = SockRef::from(stream);
     if let Some(device) = &options.device {
-        bind_device(&socket, device)
-            .map_err(SocketError::kernel(Operation::Device(device.clone()), peer))?;
+        bind_device(&socket, device).map_err(SocketError::kernel(Operation::Device(device.clone()), peer))?;
     }
     set_options(&socket, peer, options)
 }

@@ -237,6 +237,26 @@ fn device_holds_connections_and_listeners_to_their_link() {
 }
 
 #[test]
+fn an_accepted_connection_is_held_to_the_device_of_its_session() {
+    let pair = Pair::new();
+    let listener = listen(&pair.right, "0.0.0.0:1790");
+    let peer = "10.9.0.2:1790".parse().unwrap();
+    let mut client = pair.left.run(|| connected(peer, &TcpOptions::default()));
+    let (mut server, _) = accepted(&listener);
+
+    let bound = |device: &str| TcpOptions {
+        device: Some(device.to_owned()),
+        ..TcpOptions::default()
+    };
+    pair.right.run(|| adopt(&server, &bound("east0"))).unwrap();
+    pass(&mut client, &mut server);
+    pass(&mut server, &mut client);
+
+    let error = pair.right.run(|| adopt(&server, &bound("absent0"))).unwrap_err();
+    assert!(error.to_string().contains("absent0"), "{error}");
+}
+
+#[test]
 fn device_that_is_not_there_is_an_error() {
     let pair = Pair::new();
     pair.left.ip("link set west0 down");

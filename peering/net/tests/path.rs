@@ -126,3 +126,57 @@ fn local_addresses_have_interface_and_scope() {
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
+
+#[test]
+fn a_source_that_is_asked_for_is_answered_once_it_is_on_this_host() {
+    let pair = Pair::new();
+    for (peer, source) in [("10.9.0.2", "10.250.0.1"), ("fd09::2", "fd99::1")] {
+        let target = Target {
+            source: Some(ip(source)),
+            ..Target::from(ip(peer))
+        };
+        let ask = || {
+            let target = target.clone();
+            pair.left
+                .run_async(async || path_to(target.clone()).await)
+                .unwrap()
+        };
+
+        let without = ask();
+        assert_eq!(without.source, None, "{source} is not ours yet");
+        assert_eq!(
+            without.interface.as_deref(),
+            Some("west0"),
+            "the way is known all the same"
+        );
+        pair.left.ip(&format!("address add {source} dev lo"));
+        let with = ask();
+        assert_eq!(with.source, Some(ip(source)));
+        assert_eq!(with.interface.as_deref(), Some("west0"));
+        assert!(with.on_link && with.up);
+    }
+}
+
+#[test]
+fn routes_of_a_source_are_those_of_its_own_rules() {
+    let pair = Pair::new();
+    pair.left.ip("address add 10.250.0.1 dev lo");
+    pair.left.ip("route add 198.51.100.1 via 10.9.0.2 table 77");
+    pair.left.ip("rule add from 10.250.0.1 table 77");
+    let target = Target {
+        source: Some(ip("10.250.0.1")),
+        ..Target::from(ip("198.51.100.1"))
+    };
+
+    let path = pair
+        .left
+        .run_async(async || path_to(target.clone()).await)
+        .unwrap();
+
+    assert!(path.has_route() && !path.on_link, "{path:?}");
+    let unbound = pair
+        .left
+        .run_async(async || path_to(ip("198.51.100.1")).await)
+        .unwrap();
+    assert!(!unbound.has_route(), "{unbound:?}");
+}
