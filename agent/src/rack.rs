@@ -6,7 +6,7 @@ use crate::run::Announcer;
 use anyhow::Context;
 use fabric::{
     BfdProfile, ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackThread,
-    RouteChange,
+    RouteChange, Steering,
 };
 use net::netlink::path_to;
 use net::{Md5Key, Md5KeyError, Ttl};
@@ -97,6 +97,9 @@ pub fn rack_config(settings: &Settings, router_id: Ipv4Addr) -> Result<RackConfi
             families: families(settings, address),
             extended_next_hop: settings.extended_nexthop,
             allowed_sources: allowed_sources(settings, address),
+            source: None,
+            device: None,
+            steering: Steering::default(),
             bfd: settings.bfd.map(|bfd| BfdProfile {
                 min_tx: bfd.min_tx,
                 min_rx: bfd.min_rx,

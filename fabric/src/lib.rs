@@ -16,7 +16,7 @@ mod next_hop;
 mod rack;
 mod status;
 
-pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig};
+pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, Steering};
 pub use coupling::{BfdNews, BfdProfile};
 pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};

@@ -1,21 +1,21 @@
 //! The rack without its sockets.
 
+mod session;
 #[cfg(test)]
 mod tests;
 
 use crate::config::{NeighborConfig, PlaneId, RackConfig};
-use crate::coupling::{BfdNews, Coupling, Permit};
+use crate::coupling::{BfdNews, Coupling};
 use crate::next_hop::{NextHops, next_hops};
-use crate::status::{FamilyStatus, Gate, PairState, PlaneStatus, RackStatus, RouteStatus, SessionStatus};
-use bgp::{
-    ClassId, ConnectionId, Event, ExportAttributes, Input, Peer, PeerConfig, Stage, State, StopReason,
-};
-use net::bfd::{BfdSpec, Hop};
-use net::netlink::PathToPeer;
-use net::{TcpOptions, Ttl};
+use crate::status::{Gate, PairState, PlaneStatus, RackStatus, RouteStatus};
+use bgp::{ClassId, ConnectionId, Event, Input, Peer, Stage, State, StopReason};
+use net::TcpOptions;
+use net::bfd::BfdSpec;
+use net::netlink::{PathToPeer, Target};
+use session::{Session, peer_config};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
-use wire::{Family, Prefix};
+use wire::Prefix;
 
 /// A session's number: its place in [`RackConfig::neighbors`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,25 +77,6 @@ pub struct Rack {
     actions: Vec<Action>,
 }
 
-#[derive(Debug)]
-struct Session {
-    neighbor: NeighborConfig,
-    peer: Peer,
-    path: Option<PathToPeer>,
-    /// The last path that can be the link of the plane: outlives a loss of the route.
-    link: Option<Link>,
-    next_hops: NextHops,
-    coupling: Option<Coupling>,
-    blocked: Option<String>,
-}
-
-/// Our end of a plane's link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Link {
-    source: IpAddr,
-    interface: Option<String>,
-}
-
 impl Rack {
     /// A rack whose sessions start at once, gates closed until [`Self::set_complete`]. `seed` makes its jitter
     /// reproducible.
@@ -150,9 +131,9 @@ impl Rack {
     }
 
     /// The kernel's way to a switch has changed: next hops follow, sessions stay.
-    pub fn set_path(&mut self, peer: IpAddr, path: &PathToPeer, now: Instant) {
+    pub fn set_path(&mut self, target: &Target, path: &PathToPeer, now: Instant) {
         for session in &mut self.sessions {
-            if session.neighbor.address == peer {
+            if session.neighbor.target() == *target {
                 session.take_path(path);
             }
         }
@@ -282,24 +263,7 @@ impl Rack {
 
     /// The BFD sessions there should be. One whose link was never known is left out: it has no source yet.
     pub fn bfd_specs(&self) -> Vec<BfdSpec> {
-        let spec = |(index, session): (usize, &Session)| {
-            let profile = session.neighbor.bfd?;
-            let link = session.link.as_ref()?;
-            let hop = session.bfd_hop();
-            Some(BfdSpec {
-                key: index as u64,
-                peer: session.neighbor.address,
-                local: Some(link.source),
-                device: link.interface.clone().filter(|_| hop == Hop::Single),
-                desired_min_tx: profile.min_tx,
-                required_min_rx: profile.min_rx,
-                detect_mult: profile.multiplier,
-                hop,
-                passive: false,
-                auth: None,
-                control_plane_independent: false,
-            })
-        };
+        let spec = |(index, session): (usize, &Session)| session.bfd_spec(index as u64);
         self.sessions.iter().enumerate().filter_map(spec).collect()
     }
 
@@ -433,23 +397,11 @@ impl Rack {
                 continue;
             }
             session.next_hops = next_hops;
-            let attributes = ExportAttributes {
-                next_hop_v4: next_hops.v4,
-                next_hop_v6: next_hops.v6,
-                ..ExportAttributes::default()
-            };
-            // Two next hops and nothing else always fit a message.
-            if session
-                .peer
-                .adj_out_mut()
-                .define(ClassId::DEFAULT, attributes)
-                .is_ok()
-            {
-                self.actions.push(Action::NextHops {
-                    session: SessionId(index),
-                    next_hops,
-                });
-            }
+            session.announce_as_configured();
+            self.actions.push(Action::NextHops {
+                session: SessionId(index),
+                next_hops,
+            });
         }
     }
 
@@ -470,146 +422,5 @@ impl Rack {
             .chain(on_interface)
             .filter(of_other_family)
             .collect()
-    }
-}
-
-impl Session {
-    /// Notes the kernel's way to the switch. While the link of a direct neighbour is down, the kernel may offer a
-    /// detour over another plane: that is a route, but not the link, and its source is no next hop here.
-    fn take_path(&mut self, path: &PathToPeer) {
-        let detour = self.is_direct() && !path.on_link;
-        if let Some(source) = path.source.filter(|_| !detour) {
-            self.link = Some(Link {
-                source,
-                interface: path.interface.clone(),
-            });
-        }
-        self.path = Some(path.clone());
-    }
-
-    fn is_direct(&self) -> bool {
-        matches!(self.neighbor.ttl, Ttl::Direct | Ttl::Security { hops: 0 | 1 })
-    }
-
-    /// Our address towards the switch: what the kernel would use on the link, else that of the session.
-    fn own_address(&self) -> Option<IpAddr> {
-        let by_route = self.link.as_ref().map(|link| link.source);
-        by_route.or_else(|| self.peer.addresses().map(|(local, _)| local.ip()))
-    }
-
-    /// How many hops away BFD expects the switch (RFC 5881 section 5, RFC 5883 section 4.2).
-    fn bfd_hop(&self) -> Hop {
-        match self.neighbor.ttl {
-            Ttl::Multihop(hops) if hops > 1 => Hop::Multi {
-                min_ttl: 255 - (hops - 1),
-            },
-            Ttl::Security { hops } if hops > 1 => Hop::Multi {
-                min_ttl: 255 - (hops - 1),
-            },
-            Ttl::Direct | Ttl::System | Ttl::Multihop(_) | Ttl::Security { .. } => Hop::Single,
-        }
-    }
-
-    /// Why the allowed source addresses forbid the session.
-    fn forbidden(&self) -> Option<String> {
-        let allowed = &self.neighbor.allowed_sources;
-        if allowed.is_empty() {
-            return None;
-        }
-        let neighbor = self.neighbor.address;
-        match self.path.as_ref().map(|path| path.source) {
-            None => Some(format!("the route to {neighbor} is not known yet")),
-            Some(None) => Some(format!(
-                "route lookup for BGP neighbor {neighbor} returned no source address"
-            )),
-            Some(Some(source)) if allowed.contains(&source) => None,
-            Some(Some(source)) => Some(format!(
-                "selected local address {source} for BGP neighbor {neighbor} is not in allowed source address list \
-                 {allowed:?}; the session waits until route lookup selects an allowed source address"
-            )),
-        }
-    }
-
-    fn held_back_by_bfd(&self, alone: bool, now: Instant) -> Option<String> {
-        let neighbor = self.neighbor.address;
-        match self.coupling.as_ref()?.permit(alone, now) {
-            Permit::Granted => None,
-            Permit::AwaitsFirstUp => Some(format!("strict mode: BFD with {neighbor} has to come up first")),
-            Permit::AwaitsRecovery => Some(format!("BFD with {neighbor} is down")),
-            // A session that was let through because it was alone stays when it is not alone any more.
-            Permit::HeldDown(_) if self.blocked.is_none() && self.peer.state() != State::Idle => None,
-            Permit::HeldDown(_) => Some(format!(
-                "BFD with {neighbor} is up again but failed too often lately"
-            )),
-        }
-    }
-
-    fn tcp_options(&self) -> TcpOptions {
-        let pinned = !self.neighbor.allowed_sources.is_empty();
-        TcpOptions {
-            source: self.path.as_ref().and_then(|path| path.source).filter(|_| pinned),
-            ttl: self.neighbor.ttl,
-            md5: self.neighbor.password.clone(),
-            user_timeout: self.neighbor.user_timeout,
-            ..TcpOptions::default()
-        }
-    }
-
-    fn next_hop(&self, family: Family) -> Option<IpAddr> {
-        let hop = match family {
-            Family::Ipv4Unicast => self.next_hops.v4,
-            Family::Ipv6Unicast => self.next_hops.v6,
-        };
-        hop.map(|hop| hop.addr())
-    }
-
-    fn status(&self, now: Instant) -> SessionStatus {
-        let counters = self.peer.counters();
-        let negotiated = self.peer.negotiated();
-        let families = self.peer.config().families;
-        SessionStatus {
-            neighbor: self.neighbor.address,
-            remote_as: self.neighbor.remote_as,
-            remote_id: negotiated.map(|negotiated| negotiated.remote_id),
-            state: format!("{:?}", self.peer.state()),
-            uptime_seconds: self
-                .peer
-                .established_at()
-                .map(|since| now.saturating_duration_since(since).as_secs()),
-            hold_time: negotiated.map(|negotiated| negotiated.hold_time),
-            local_address: self.peer.addresses().map(|(local, _)| local.ip()),
-            interface: self.path.as_ref().and_then(|path| path.interface.clone()),
-            blocked: self.blocked.clone(),
-            last_error: self.peer.last_down().map(|(_, reason)| reason.to_string()),
-            established_count: counters.established,
-            messages_sent: counters.sent[0],
-            messages_received: counters.received[0],
-            families: families
-                .iter()
-                .map(|family| FamilyStatus {
-                    family: family.to_string(),
-                    next_hop: self.next_hop(family),
-                    desired: self.peer.adj_out().desired_len(family),
-                    sent: self.peer.adj_out().sent_len(family),
-                    received: self.peer.adj_in().len_of(family),
-                    end_of_rib: self.peer.adj_out().end_of_rib_sent(family),
-                })
-                .collect(),
-        }
-    }
-}
-
-fn peer_config(config: &RackConfig, neighbor: &NeighborConfig) -> PeerConfig {
-    PeerConfig {
-        hold_time: neighbor.hold_time,
-        passive: neighbor.passive,
-        extended_next_hop: neighbor.extended_next_hop,
-        host_name: config.host_name.clone(),
-        ..PeerConfig::new(
-            config.local_as,
-            config.router_id,
-            neighbor.remote_as,
-            neighbor.families,
-        )
     }
 }

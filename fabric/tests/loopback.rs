@@ -5,7 +5,8 @@
 )]
 
 use fabric::{
-    ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackStatus, RouteChange, spawn,
+    ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackStatus, RouteChange,
+    Steering, spawn,
 };
 use net::{Md5Key, Ttl};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -41,6 +42,9 @@ fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConf
             families: FamilySet::only(Family::Ipv4Unicast),
             extended_next_hop: false,
             allowed_sources: Vec::new(),
+            source: None,
+            device: None,
+            steering: Steering::default(),
             bfd: None,
             user_timeout: None,
         }],

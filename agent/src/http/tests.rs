@@ -4,7 +4,7 @@ use crate::report::{EventReport, RecordingReport, StatusReport};
 use crate::show::client::{Agent, Answer};
 use fabric::{
     BfdProfile, ListenConfig, NeighborConfig, NodeIps, PairState, PlaneId, RackConfig, RackThread,
-    RouteChange,
+    RouteChange, Steering,
 };
 use net::Ttl;
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,6 +34,9 @@ fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConf
             families: FamilySet::only(Family::Ipv4Unicast),
             extended_next_hop: false,
             allowed_sources: Vec::new(),
+            source: None,
+            device: None,
+            steering: Steering::default(),
             bfd: None,
             user_timeout: None,
         }],

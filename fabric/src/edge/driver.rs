@@ -197,8 +197,8 @@ impl Driver {
                 self.rack.set_complete();
                 self.state_changed = true;
             }
-            Command::Path(peer, path) => {
-                self.rack.set_path(peer, &path, now);
+            Command::Path(target, path) => {
+                self.rack.set_path(&target, &path, now);
                 self.state_changed = true;
                 if let Some(bfd) = &self.bfd {
                     bfd.set_sessions(&self.rack);
@@ -310,6 +310,12 @@ impl Driver {
             return;
         }
         let Ok(local) = stream.local_addr() else { return };
+        if let Some(source) = self.rack.neighbor(session).and_then(|neighbor| neighbor.source)
+            && source != local.ip().to_canonical()
+        {
+            tracing::debug!(%remote, %local, %source, "refused a connection to another address than the session's");
+            return;
+        }
         let registry = self.poll.registry();
         let Ok(token) =
             self.connections

@@ -1,11 +1,10 @@
 use super::driver::Driver;
-use crate::config::RackConfig;
+use crate::config::{NeighborConfig, RackConfig};
 use crate::rack::RouteChange;
 use crate::status::{RackStatus, RouteStatus};
 use mio::Waker;
 use net::bfd::BfdHandle;
-use net::netlink::{PathToPeer, PathWatch};
-use std::net::IpAddr;
+use net::netlink::{PathToPeer, PathWatch, Target};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,7 +19,7 @@ const COMMANDS: usize = 64;
 pub(super) enum Command {
     Routes(Vec<RouteChange>),
     Complete,
-    Path(IpAddr, PathToPeer),
+    Path(Target, PathToPeer),
     Status(oneshot::Sender<RackStatus>),
     Route(Prefix, oneshot::Sender<Vec<RouteStatus>>),
     Stop(String),
@@ -55,9 +54,7 @@ pub struct SpawnError {
 pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError> {
     let at = |attempt| move |source| SpawnError { attempt, source };
     let (sender, commands) = mpsc::channel(COMMANDS);
-    let mut peers: Vec<IpAddr> = config.neighbors.iter().map(|neighbor| neighbor.address).collect();
-    peers.sort_unstable();
-    peers.dedup();
+    let targets = config.neighbors.iter().map(NeighborConfig::target).collect();
     let (driver, waker, status) = Driver::new(config, commands).map_err(at("opening its event queue"))?;
     let bfd = driver.bfd();
     let thread = std::thread::Builder::new()
@@ -71,11 +68,11 @@ pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError>
         bfd,
     };
 
-    let (mut paths, _) = PathWatch::spawn(peers);
+    let (mut paths, _) = PathWatch::spawn(targets);
     let observer = handle.clone();
     tokio::spawn(async move {
-        while let Some((peer, path)) = paths.recv().await {
-            if !observer.send(Command::Path(peer, path)).await {
+        while let Some((target, path)) = paths.recv().await {
+            if !observer.send(Command::Path(target, path)).await {
                 return;
             }
         }

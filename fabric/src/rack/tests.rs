@@ -1,8 +1,8 @@
 use super::*;
-use crate::config::{ListenConfig, NodeIps};
+use crate::config::{ListenConfig, NodeIps, Steering};
 use net::Ttl;
 use std::time::Duration;
-use wire::FamilySet;
+use wire::{Community, Family, FamilySet, LargeCommunity};
 
 fn neighbor(plane: usize, address: &str) -> NeighborConfig {
     let address: IpAddr = address.parse().unwrap();
@@ -23,6 +23,9 @@ fn neighbor(plane: usize, address: &str) -> NeighborConfig {
         families: FamilySet::only(family),
         extended_next_hop: false,
         allowed_sources: Vec::new(),
+        source: None,
+        device: None,
+        steering: Steering::default(),
         bfd: None,
         user_timeout: None,
     }
@@ -39,6 +42,10 @@ fn rack(neighbors: Vec<NeighborConfig>) -> (Rack, Instant) {
         node_ips: NodeIps::default(),
     };
     (Rack::new(config, 1, now), now)
+}
+
+fn to(peer: &str) -> Target {
+    Target::from(peer.parse::<IpAddr>().unwrap())
 }
 
 fn path(source: &str, interface: &str) -> PathToPeer {
@@ -70,8 +77,8 @@ fn next_hops_of(rack: &mut Rack) -> Vec<(usize, Option<String>, Option<String>)>
 #[test]
 fn each_switch_gets_the_next_hop_of_its_own_link() {
     let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1"), neighbor(1, "10.1.2.1")]);
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
-    rack.set_path("10.1.2.1".parse().unwrap(), &path("10.1.2.2", "eth2"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
+    rack.set_path(&to("10.1.2.1"), &path("10.1.2.2", "eth2"), now);
     assert_eq!(
         next_hops_of(&mut rack),
         [
@@ -79,18 +86,18 @@ fn each_switch_gets_the_next_hop_of_its_own_link() {
             (1, Some("10.1.2.2".to_owned()), None)
         ]
     );
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
     assert_eq!(next_hops_of(&mut rack), [], "nothing has changed");
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.9", "eth1"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.9", "eth1"), now);
     assert_eq!(next_hops_of(&mut rack), [(0, Some("10.1.1.9".to_owned()), None)]);
 }
 
 #[test]
 fn a_route_without_a_source_leaves_the_last_next_hop() {
     let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1")]);
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
     next_hops_of(&mut rack);
-    rack.set_path("10.1.1.1".parse().unwrap(), &PathToPeer::default(), now);
+    rack.set_path(&to("10.1.1.1"), &PathToPeer::default(), now);
     assert_eq!(next_hops_of(&mut rack), []);
     assert_eq!(
         rack.status(now).planes[0].sessions[0].families[0].next_hop,
@@ -108,17 +115,9 @@ fn ipv6_prefixes_over_an_ipv4_session_use_the_address_of_the_sister_session() {
     v6.extended_next_hop = true;
     let other_plane = neighbor(1, "2001:db8:2::1");
     let (mut rack, now) = rack(vec![v4, v6, other_plane]);
-    rack.set_path(
-        "2001:db8:2::1".parse().unwrap(),
-        &path("2001:db8:2::2", "eth2"),
-        now,
-    );
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
-    rack.set_path(
-        "2001:db8:1::1".parse().unwrap(),
-        &path("2001:db8:1::2", "eth1"),
-        now,
-    );
+    rack.set_path(&to("2001:db8:2::1"), &path("2001:db8:2::2", "eth2"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
+    rack.set_path(&to("2001:db8:1::1"), &path("2001:db8:1::2", "eth1"), now);
     let last: Vec<_> = next_hops_of(&mut rack);
     let of = |session: usize| {
         last.iter()
@@ -165,7 +164,7 @@ fn a_source_that_is_not_allowed_holds_its_session_back_and_only_that() {
         dials.collect::<Vec<_>>()
     };
     assert_eq!(dialed(&mut rack), [(1, None)]);
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.77", "eth1"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.77", "eth1"), now);
     assert_eq!(dialed(&mut rack), []);
     let status = rack.status(now);
     assert_eq!(status.planes[0].gate, Gate::Closed);
@@ -174,7 +173,7 @@ fn a_source_that_is_not_allowed_holds_its_session_back_and_only_that() {
         blocked.contains("10.1.1.77 for BGP neighbor 10.1.1.1 is not in allowed source address list"),
         "{blocked}"
     );
-    rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
     assert_eq!(
         dialed(&mut rack),
         [(0, Some("10.1.1.2".parse().unwrap()))],
@@ -213,7 +212,7 @@ fn a_stopped_rack_does_not_start_a_session_again() {
     let (mut rack, now) = rack(vec![neighbor(0, "10.1.1.1")]);
     rack.stop("maintenance", now);
     rack.set_path(
-        "10.1.1.1".parse().unwrap(),
+        &to("10.1.1.1"),
         &path("10.1.1.2", "eth1"),
         now + Duration::from_secs(1),
     );
@@ -403,4 +402,129 @@ fn the_last_usable_plane_is_never_held_down() {
     );
     assert_eq!(words(&mut rack, now), ["1 down", "0 released"]);
     assert_eq!(words(&mut rack, now), ["0 dial"]);
+}
+
+/// What a session sends now, decoded: the attributes of each UPDATE that announces something.
+fn announcements(rack: &mut Rack, session: usize) -> Vec<wire::PathAttributes> {
+    let mut out = Vec::new();
+    rack.poll_transmit(
+        SessionId(session),
+        ConnectionId(session as u64 + 1),
+        1 << 20,
+        &mut out,
+    );
+    let context = wire::DecodeContext {
+        four_octet_as: true,
+        ..wire::DecodeContext::default()
+    };
+    let mut rest = out.as_slice();
+    let mut found = Vec::new();
+    while let Some(len) = wire::frame_len(rest, wire::MAX_MESSAGE).unwrap() {
+        let (frame, tail) = rest.split_at(len);
+        rest = tail;
+        if let wire::Message::Update(update) = wire::decode(frame, &context).unwrap()
+            && !update.announced.is_empty()
+        {
+            found.push(update.attributes);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_plane_has_its_own_steering() {
+    let mut first = neighbor(0, "10.1.1.1");
+    first.steering = Steering {
+        communities: vec![
+            Community::NO_EXPORT,
+            Community(65000 << 16 | 1),
+            Community::NO_EXPORT,
+        ],
+        large_communities: vec![LargeCommunity {
+            global: 65000,
+            local1: 1,
+            local2: 2,
+        }],
+        med: Some(50),
+        prepend: 2,
+        local_pref: None,
+    };
+    let (mut rack, now) = rack(vec![first, neighbor(1, "10.1.2.1")]);
+    for (session, peer, source) in [(0, "10.1.1.1", "10.1.1.2"), (1, "10.1.2.1", "10.1.2.2")] {
+        rack.set_path(&to(peer), &path(source, "eth1"), now);
+        establish(&mut rack, session, now);
+    }
+    rack.apply(&[RouteChange {
+        prefix: "10.16.0.5".parse().unwrap(),
+        announced: true,
+    }]);
+    rack.set_complete();
+    let steered = announcements(&mut rack, 0);
+    assert_eq!(steered.len(), 1);
+    assert_eq!(
+        steered[0].communities,
+        [Community(65000 << 16 | 1), Community::NO_EXPORT]
+    );
+    assert_eq!(steered[0].large_communities.len(), 1);
+    assert_eq!(steered[0].med, Some(50));
+    assert_eq!(
+        steered[0].as_path.as_ref().unwrap().asns().collect::<Vec<_>>(),
+        [65000; 3]
+    );
+    assert_eq!(steered[0].local_pref, None, "the other AS does not want to know");
+    let plain = announcements(&mut rack, 1);
+    assert_eq!(plain.len(), 1);
+    assert_eq!((plain[0].med, plain[0].communities.len()), (None, 0));
+    assert_eq!(
+        plain[0].as_path.as_ref().unwrap().asns().collect::<Vec<_>>(),
+        [65000]
+    );
+}
+
+#[test]
+fn a_session_with_a_source_waits_until_this_host_has_it() {
+    let mut pinned = neighbor(0, "10.1.1.1");
+    let source: IpAddr = "10.250.0.1".parse().unwrap();
+    pinned.source = Some(source);
+    pinned.device = Some("eth1".to_owned());
+    let target = Target {
+        peer: pinned.address,
+        interface: pinned.device.clone(),
+        source: Some(source),
+    };
+    let (mut rack, now) = rack(vec![pinned]);
+    let blocked = |rack: &Rack| rack.status(now).planes[0].sessions[0].blocked.clone();
+    assert_eq!(words(&mut rack, now), ["0 blocked"]);
+    let absent = PathToPeer {
+        source: None,
+        ..path("10.1.1.2", "eth1")
+    };
+    rack.set_path(&target, &absent, now);
+    assert!(
+        blocked(&rack)
+            .unwrap()
+            .contains("source address 10.250.0.1 for 10.1.1.1 is not on this host"),
+        "{:?}",
+        blocked(&rack)
+    );
+    rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
+    assert!(blocked(&rack).is_some(), "the answer to another question");
+    words(&mut rack, now);
+
+    rack.set_path(&target, &path("10.250.0.1", "eth1"), now);
+    assert_eq!(blocked(&rack), None);
+    let mut actions = Vec::new();
+    rack.poll_actions(&mut actions, now);
+    let dialed = actions.iter().find_map(|action| match action {
+        Action::Dial { options, .. } => Some((options.source, options.device.clone())),
+        Action::Peer { .. } | Action::Blocked { .. } | Action::NextHops { .. } => None,
+    });
+    assert_eq!(dialed, Some((Some(source), Some("eth1".to_owned()))));
+    assert_eq!(
+        rack.status(now).planes[0].sessions[0].families[0].next_hop,
+        Some(source)
+    );
+
+    rack.set_path(&target, &absent, now);
+    assert!(blocked(&rack).is_some(), "it has gone");
 }

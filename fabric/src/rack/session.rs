@@ -1,0 +1,227 @@
+//! One session to one switch: its peer, its link, and what may hold it back.
+
+use crate::config::{NeighborConfig, RackConfig};
+use crate::coupling::{Coupling, Permit};
+use crate::next_hop::NextHops;
+use crate::status::{FamilyStatus, SessionStatus};
+use bgp::{ClassId, Peer, PeerConfig, State};
+use net::bfd::{BfdSpec, Hop};
+use net::netlink::PathToPeer;
+use net::{TcpOptions, Ttl};
+use std::net::IpAddr;
+use std::time::Instant;
+use wire::Family;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) neighbor: NeighborConfig,
+    pub(super) peer: Peer,
+    pub(super) path: Option<PathToPeer>,
+    /// The last path that can be the link of the plane: outlives a loss of the route.
+    pub(super) link: Option<Link>,
+    pub(super) next_hops: NextHops,
+    pub(super) coupling: Option<Coupling>,
+    pub(super) blocked: Option<String>,
+}
+
+/// Our end of a plane's link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) source: IpAddr,
+    pub(super) interface: Option<String>,
+}
+
+impl Session {
+    /// Notes the kernel's way to the switch. While the link of a direct neighbour is down, the kernel may offer a
+    /// detour over another plane: that is a route, but not the link, and its source is no next hop here.
+    pub(super) fn take_path(&mut self, path: &PathToPeer) {
+        let detour = self.is_direct() && !path.on_link;
+        if let Some(source) = path.source.filter(|_| !detour) {
+            self.link = Some(Link {
+                source,
+                interface: path.interface.clone(),
+            });
+        }
+        self.path = Some(path.clone());
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self.neighbor.ttl, Ttl::Direct | Ttl::Security { hops: 0 | 1 })
+    }
+
+    /// Our address towards the switch: the configured one, else what the kernel would use on the link, else that of
+    /// the session.
+    pub(super) fn own_address(&self) -> Option<IpAddr> {
+        let by_route = || self.link.as_ref().map(|link| link.source);
+        let by_session = || self.peer.addresses().map(|(local, _)| local.ip());
+        self.neighbor.source.or_else(by_route).or_else(by_session)
+    }
+
+    /// Gives the announcements the attributes that the configuration and the link ask for.
+    pub(super) fn announce_as_configured(&mut self) {
+        let attributes = self.neighbor.steering.attributes(self.next_hops);
+        let defined = self.peer.adj_out_mut().define(ClassId::DEFAULT, attributes);
+        if let Err(error) = defined {
+            let (plane, peer) = (self.neighbor.plane, self.neighbor.address);
+            tracing::warn!(%plane, %peer, %error, "the announcements keep their former attributes");
+        }
+    }
+
+    /// The BFD session there should be; `None` also while the link was never known: it has no source yet.
+    pub(super) fn bfd_spec(&self, key: u64) -> Option<BfdSpec> {
+        let profile = self.neighbor.bfd?;
+        let link = self.link.as_ref()?;
+        let hop = self.bfd_hop();
+        let of_link = || link.interface.clone().filter(|_| hop == Hop::Single);
+        Some(BfdSpec {
+            key,
+            peer: self.neighbor.address,
+            local: Some(link.source),
+            device: self.neighbor.device.clone().or_else(of_link),
+            desired_min_tx: profile.min_tx,
+            required_min_rx: profile.min_rx,
+            detect_mult: profile.multiplier,
+            hop,
+            passive: false,
+            auth: None,
+            control_plane_independent: false,
+        })
+    }
+
+    /// How many hops away BFD expects the switch (RFC 5881 section 5, RFC 5883 section 4.2).
+    pub(super) fn bfd_hop(&self) -> Hop {
+        match self.neighbor.ttl {
+            Ttl::Multihop(hops) if hops > 1 => Hop::Multi {
+                min_ttl: 255 - (hops - 1),
+            },
+            Ttl::Security { hops } if hops > 1 => Hop::Multi {
+                min_ttl: 255 - (hops - 1),
+            },
+            Ttl::Direct | Ttl::System | Ttl::Multihop(_) | Ttl::Security { .. } => Hop::Single,
+        }
+    }
+
+    /// Why our own address forbids the session: it is not there, or it is not allowed.
+    pub(super) fn forbidden(&self) -> Option<String> {
+        self.lacks_source().or_else(|| self.has_forbidden_source())
+    }
+
+    fn lacks_source(&self) -> Option<String> {
+        let source = self.neighbor.source?;
+        let neighbor = self.neighbor.address;
+        match &self.path {
+            None => Some(format!(
+                "whether the source address {source} for {neighbor} is on this host is not known yet"
+            )),
+            Some(path) if path.source != Some(source) => Some(format!(
+                "the source address {source} for {neighbor} is not on this host (or not usable yet); the session \
+                 waits until it is"
+            )),
+            Some(_) => None,
+        }
+    }
+
+    fn has_forbidden_source(&self) -> Option<String> {
+        let allowed = &self.neighbor.allowed_sources;
+        if allowed.is_empty() {
+            return None;
+        }
+        let neighbor = self.neighbor.address;
+        match self.path.as_ref().map(|path| path.source) {
+            None => Some(format!("the route to {neighbor} is not known yet")),
+            Some(None) => Some(format!(
+                "route lookup for BGP neighbor {neighbor} returned no source address"
+            )),
+            Some(Some(source)) if allowed.contains(&source) => None,
+            Some(Some(source)) => Some(format!(
+                "selected local address {source} for BGP neighbor {neighbor} is not in allowed source address list \
+                 {allowed:?}; the session waits until route lookup selects an allowed source address"
+            )),
+        }
+    }
+
+    pub(super) fn held_back_by_bfd(&self, alone: bool, now: Instant) -> Option<String> {
+        let neighbor = self.neighbor.address;
+        match self.coupling.as_ref()?.permit(alone, now) {
+            Permit::Granted => None,
+            Permit::AwaitsFirstUp => Some(format!("strict mode: BFD with {neighbor} has to come up first")),
+            Permit::AwaitsRecovery => Some(format!("BFD with {neighbor} is down")),
+            // A session that was let through because it was alone stays when it is not alone any more.
+            Permit::HeldDown(_) if self.blocked.is_none() && self.peer.state() != State::Idle => None,
+            Permit::HeldDown(_) => Some(format!(
+                "BFD with {neighbor} is up again but failed too often lately"
+            )),
+        }
+    }
+
+    pub(super) fn tcp_options(&self) -> TcpOptions {
+        let pinned = !self.neighbor.allowed_sources.is_empty();
+        let selected = || self.path.as_ref().and_then(|path| path.source).filter(|_| pinned);
+        TcpOptions {
+            source: self.neighbor.source.or_else(selected),
+            device: self.neighbor.device.clone(),
+            ttl: self.neighbor.ttl,
+            md5: self.neighbor.password.clone(),
+            user_timeout: self.neighbor.user_timeout,
+            ..TcpOptions::default()
+        }
+    }
+
+    pub(super) fn next_hop(&self, family: Family) -> Option<IpAddr> {
+        let hop = match family {
+            Family::Ipv4Unicast => self.next_hops.v4,
+            Family::Ipv6Unicast => self.next_hops.v6,
+        };
+        hop.map(|hop| hop.addr())
+    }
+
+    pub(super) fn status(&self, now: Instant) -> SessionStatus {
+        let counters = self.peer.counters();
+        let negotiated = self.peer.negotiated();
+        let families = self.peer.config().families;
+        SessionStatus {
+            neighbor: self.neighbor.address,
+            remote_as: self.neighbor.remote_as,
+            remote_id: negotiated.map(|negotiated| negotiated.remote_id),
+            state: format!("{:?}", self.peer.state()),
+            uptime_seconds: self
+                .peer
+                .established_at()
+                .map(|since| now.saturating_duration_since(since).as_secs()),
+            hold_time: negotiated.map(|negotiated| negotiated.hold_time),
+            local_address: self.peer.addresses().map(|(local, _)| local.ip()),
+            interface: self.path.as_ref().and_then(|path| path.interface.clone()),
+            blocked: self.blocked.clone(),
+            last_error: self.peer.last_down().map(|(_, reason)| reason.to_string()),
+            established_count: counters.established,
+            messages_sent: counters.sent[0],
+            messages_received: counters.received[0],
+            families: families
+                .iter()
+                .map(|family| FamilyStatus {
+                    family: family.to_string(),
+                    next_hop: self.next_hop(family),
+                    desired: self.peer.adj_out().desired_len(family),
+                    sent: self.peer.adj_out().sent_len(family),
+                    received: self.peer.adj_in().len_of(family),
+                    end_of_rib: self.peer.adj_out().end_of_rib_sent(family),
+                })
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn peer_config(config: &RackConfig, neighbor: &NeighborConfig) -> PeerConfig {
+    PeerConfig {
+        hold_time: neighbor.hold_time,
+        passive: neighbor.passive,
+        extended_next_hop: neighbor.extended_next_hop,
+        host_name: config.host_name.clone(),
+        ..PeerConfig::new(
+            config.local_as,
+            config.router_id,
+            neighbor.remote_as,
+            neighbor.families,
+        )
+    }
+}
