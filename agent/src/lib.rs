@@ -1,6 +1,7 @@
 //! The agent: from Kubernetes objects to the announcements of one node.
 //!
 //! - [`cli`]: the command line and environment, as plain [`Settings`](cli::Settings).
+//! - [`config`]: the structured configuration, from its text to the sessions.
 //! - [`objects`]: the Kubernetes objects, reduced to what is used.
 //! - [`sources`]: where the objects come from, as batches of events.
 //! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
@@ -12,6 +13,7 @@
 //! - [`run`]: the wiring of all that.
 
 pub mod cli;
+pub mod config;
 pub mod http;
 pub mod index;
 pub mod logging;

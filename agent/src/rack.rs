@@ -1,21 +1,12 @@
 //! From settings to the rack, and from the index to it.
 
-use crate::cli::Settings;
+use crate::config::Resolved;
 use crate::index::Change;
 use crate::run::Announcer;
-use anyhow::Context;
-use fabric::{
-    BfdProfile, ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackThread,
-    RouteChange, Steering,
-};
+use fabric::{RackHandle, RackThread, RouteChange};
 use net::netlink::path_to;
-use net::{Md5Key, Md5KeyError, Ttl};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-use wire::{Family, FamilySet};
-
-/// The TCP port of BGP.
-const BGP_PORT: u16 = 179;
 
 /// How often the route to the first switch is asked for while it is needed as the router id.
 const ROUTER_ID_RETRY: Duration = Duration::from_secs(1);
@@ -31,13 +22,13 @@ pub struct RackAnnouncer {
 }
 
 impl RackAnnouncer {
-    /// Starts the rack. Waits for a route to the first switch where the router id depends on it.
+    /// Starts the rack, and tells the switches this host name. Waits for a route to the first switch where the router
+    /// id depends on it.
     ///
     /// # Errors
-    /// The password is unusable, or the operating system has no thread to give.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let router_id = router_id(settings).await;
-        let config = rack_config(settings, router_id).context("--auth-password cannot be used")?;
+    /// The operating system has no thread to give.
+    pub async fn start(resolved: &Resolved, host_name: Option<String>) -> anyhow::Result<Self> {
+        let config = resolved.rack(router_id(resolved).await, host_name);
         let (rack, thread) = fabric::spawn(config)?;
         Ok(Self {
             rack,
@@ -75,67 +66,17 @@ impl Announcer for RackAnnouncer {
     }
 }
 
-/// The rack that the settings describe. The first address of each family is plane `a`, the second plane `b`, …
-///
-/// # Errors
-/// The password cannot be a TCP MD5 key.
-pub fn rack_config(settings: &Settings, router_id: Ipv4Addr) -> Result<RackConfig, Md5KeyError> {
-    let password = settings.auth_password.clone().map(Md5Key::new).transpose()?;
-    let v4 = settings.neighbors_v4.iter().copied().map(IpAddr::V4).enumerate();
-    let v6 = settings.neighbors_v6.iter().copied().map(IpAddr::V6).enumerate();
-    let neighbors = v4
-        .chain(v6)
-        .map(|(plane, address)| NeighborConfig {
-            plane: PlaneId(plane),
-            address,
-            port: BGP_PORT,
-            remote_as: settings.neighbor_as,
-            hold_time: u16::try_from(settings.hold_time.as_secs()).unwrap_or(u16::MAX),
-            passive: settings.passive,
-            ttl: ttl(settings),
-            password: password.clone(),
-            families: families(settings, address),
-            extended_next_hop: settings.extended_nexthop,
-            allowed_sources: allowed_sources(settings, address),
-            source: None,
-            device: None,
-            steering: Steering::default(),
-            bfd: settings.bfd.map(|bfd| BfdProfile {
-                min_tx: bfd.min_tx,
-                min_rx: bfd.min_rx,
-                multiplier: bfd.multiplier,
-                strict: false,
-            }),
-            user_timeout: Some(settings.hold_time),
-        })
-        .collect();
-    Ok(RackConfig {
-        local_as: settings.cluster_as,
-        router_id,
-        host_name: settings.node_name.clone(),
-        neighbors,
-        listen: ListenConfig {
-            addresses: listen_addresses(settings),
-        },
-        node_ips: NodeIps {
-            pod_v4: settings.pod_ips.v4,
-            pod_v6: settings.pod_ips.v6,
-            node_v4: settings.node_ips.v4,
-            node_v6: settings.node_ips.v6,
-        },
-    })
-}
-
 /// The BGP identifier: the one that is set, else our address towards the first IPv4 switch. Waits for a route to
 /// that switch where there is none yet.
-pub async fn router_id(settings: &Settings) -> Ipv4Addr {
-    if let Some(id) = settings.router_id {
+pub async fn router_id(resolved: &Resolved) -> Ipv4Addr {
+    if let Some(id) = resolved.router_id {
         return id;
     }
     let mut warned = false;
     loop {
-        for switch in &settings.neighbors_v4 {
-            if let Ok(path) = path_to(IpAddr::V4(*switch)).await
+        for neighbor in &resolved.neighbors {
+            if neighbor.address.is_ipv4()
+                && let Ok(path) = path_to(neighbor.address).await
                 && let Some(IpAddr::V4(source)) = path.source
             {
                 return source;
@@ -148,61 +89,4 @@ pub async fn router_id(settings: &Settings) -> Ipv4Addr {
         }
         tokio::time::sleep(ROUTER_ID_RETRY).await;
     }
-}
-
-fn ttl(settings: &Settings) -> Ttl {
-    let internal = settings.neighbor_as == settings.cluster_as;
-    if let Some(hops) = settings.ttl_security {
-        return Ttl::Security { hops };
-    }
-    match settings.ebgp_multihop {
-        _ if internal => Ttl::System,
-        0 | 1 => Ttl::Direct,
-        hops => Ttl::Multihop(hops),
-    }
-}
-
-fn families(settings: &Settings, address: IpAddr) -> FamilySet {
-    match address {
-        _ if settings.extended_nexthop => FamilySet::ALL,
-        IpAddr::V4(_) => FamilySet::only(Family::Ipv4Unicast),
-        IpAddr::V6(_) => FamilySet::only(Family::Ipv6Unicast),
-    }
-}
-
-fn allowed_sources(settings: &Settings, address: IpAddr) -> Vec<IpAddr> {
-    match address {
-        IpAddr::V4(_) => settings
-            .allowed_sources_v4
-            .iter()
-            .copied()
-            .map(IpAddr::V4)
-            .collect(),
-        IpAddr::V6(_) => settings
-            .allowed_sources_v6
-            .iter()
-            .copied()
-            .map(IpAddr::V6)
-            .collect(),
-    }
-}
-
-/// All addresses of the families that have a switch, or those that are set.
-fn listen_addresses(settings: &Settings) -> Vec<SocketAddr> {
-    let Some(port) = settings.listen_port else {
-        return Vec::new();
-    };
-    if !settings.listen_addresses.is_empty() {
-        return settings
-            .listen_addresses
-            .iter()
-            .map(|addr| SocketAddr::new(*addr, port))
-            .collect();
-    }
-    let v4 = (!settings.neighbors_v4.is_empty()).then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let v6 = (!settings.neighbors_v6.is_empty()).then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    v4.into_iter()
-        .chain(v6)
-        .map(|addr| SocketAddr::new(addr, port))
-        .collect()
 }

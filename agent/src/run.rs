@@ -9,6 +9,7 @@
 //! is owned by the consuming task alone.
 
 use crate::cli::Settings;
+use crate::config::{self, ConfigError, ConfigText, NodeFacts, Resolved};
 use crate::http;
 use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
 use crate::objects::Kind;
@@ -63,17 +64,31 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
+        let resolved = resolve(settings)?;
+        for warning in &resolved.warnings {
+            tracing::warn!("{warning}");
+        }
         let api = http::Api::new(settings.node_name.as_deref());
         if let Some(address) = settings.http {
             http::spawn(address, api.clone());
         }
         let announcer = tokio::select! {
-            announcer = RackAnnouncer::start(settings) => announcer?,
+            announcer = RackAnnouncer::start(&resolved, settings.node_name.clone()) => announcer?,
             _ = signals.next() => return Ok(()),
         };
         api.set_rack(announcer.rack().clone());
-        serve(settings, announcer).await
+        serve(settings, index_config(settings, &resolved), announcer).await
     })
+}
+
+/// What flags and file say together.
+fn resolve(settings: &Settings) -> Result<Resolved, ConfigError> {
+    let text = settings.config.as_deref().map(ConfigText::read).transpose()?;
+    let node = NodeFacts {
+        name: settings.node_name.clone(),
+        labels: None,
+    };
+    config::resolve(text.as_ref().map(ConfigText::document), settings, &node)
 }
 
 /// Runs the source and feeds the announcer until a signal comes.
@@ -81,12 +96,16 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`run`].
-pub async fn serve(settings: &Settings, mut announcer: impl Announcer) -> anyhow::Result<()> {
+pub async fn serve(
+    settings: &Settings,
+    index: IndexConfig,
+    mut announcer: impl Announcer,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let (sender, batches) = mpsc::channel(BATCHES);
-    let source = Source::start(settings, sender).await?;
+    let source = Source::start(settings, &index, sender).await?;
 
-    let mut consumer = Consumer::new(index_config(settings));
+    let mut consumer = Consumer::new(index);
     let ended = tokio::select! {
         () = consumer.consume(batches, &mut announcer) => Err(anyhow::anyhow!("the source of objects ended by itself")),
         name = signals.next() => {
@@ -115,12 +134,16 @@ enum Source {
 }
 
 impl Source {
-    async fn start(settings: &Settings, batches: mpsc::Sender<Batch>) -> anyhow::Result<Self> {
+    async fn start(
+        settings: &Settings,
+        index: &IndexConfig,
+        batches: mpsc::Sender<Batch>,
+    ) -> anyhow::Result<Self> {
         if let Some(dir) = settings.manifests.clone() {
             return Ok(Self::Manifests(manifests::spawn(dir, batches)?));
         }
         let client = kubernetes::connect(settings.kubeconfig.as_deref()).await?;
-        let kinds = kubernetes::watched(&index_config(settings));
+        let kinds = kubernetes::watched(index);
         Ok(Self::Kubernetes(kubernetes::spawn(&client, kinds, &batches)))
     }
 
@@ -134,7 +157,7 @@ impl Source {
 }
 
 /// What the index has to know of the settings.
-pub fn index_config(settings: &Settings) -> IndexConfig {
+pub fn index_config(settings: &Settings, resolved: &Resolved) -> IndexConfig {
     let mode = match &settings.gateway_name {
         None => Mode::Node,
         Some(gateway_name) => Mode::NatGateway {
@@ -143,8 +166,8 @@ pub fn index_config(settings: &Settings) -> IndexConfig {
     };
     IndexConfig {
         node_name: settings.node_name.clone(),
-        families: settings.families(),
-        policy: settings.announce,
+        families: resolved.families(),
+        policy: resolved.announce,
         mode,
         missing_status_is_ready: settings.manifests.is_some(),
     }

@@ -75,6 +75,10 @@ fn settings(dir: &std::path::Path) -> Settings {
     *settings
 }
 
+fn index_of(settings: &Settings) -> IndexConfig {
+    index_config(settings, &resolve(settings).expect("flags"))
+}
+
 fn service(ip: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: s, annotations: {{ovn.kubernetes.io/bgp: yes}}}}\nspec: {{clusterIP: {ip}}}\n"
@@ -90,7 +94,7 @@ async fn from_file_to_announcer_until_the_signal() {
     let notebook = Notebook::default();
     let served = {
         let notebook = notebook.clone();
-        tokio::spawn(async move { serve(&settings, notebook).await })
+        tokio::spawn(async move { serve(&settings, index_of(&settings), notebook).await })
     };
     notebook.wait_for(&["+10.96.0.1/32", "complete"]).await;
 
@@ -107,7 +111,7 @@ async fn from_file_to_announcer_until_the_signal() {
 
 #[test]
 fn the_index_is_told_what_the_settings_say() {
-    let config = index_config(&settings(std::path::Path::new("/m")));
+    let config = index_of(&settings(std::path::Path::new("/m")));
     assert_eq!(config.node_name.as_deref(), Some("worker"));
     assert!(config.families.contains(wire::Family::Ipv4Unicast));
     assert!(!config.families.contains(wire::Family::Ipv6Unicast));

@@ -64,7 +64,7 @@ impl Group {
 
 /// Flags that are known but do nothing in this version. Setting one to anything but its default is an error, so
 /// that nobody relies on what is not there. Take a name out when its feature comes.
-pub(super) const NOT_YET: &[&str] = &["config", "control-socket", "grpc-host", "grpc-port"];
+pub(super) const NOT_YET: &[&str] = &["control-socket", "grpc-host", "grpc-port"];
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
@@ -93,9 +93,9 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(Group::Switches, "neighbor-ipv6-address", Type::Ips, "",
         "IPv6 addresses of the switches, plane a first"),
     flag(Group::Switches, "neighbor-as", Type::Uint(U32), "0",
-        "AS number of the switches, 1 to 4294967295; required"),
+        "AS number of the switches, 1 to 4294967295; required here or in --config"),
     flag(Group::Switches, "cluster-as", Type::Uint(U32), "0",
-        "AS number of this speaker, 1 to 4294967295; required"),
+        "AS number of this speaker, 1 to 4294967295; required here or in --config"),
     flag(Group::Session, "router-id", Type::Ip, "",
         "BGP identifier, an IPv4 address [default: the IPv4 address in POD_IPS, else the source address of the first IPv4 session]"),
     flag(Group::Session, "auth-password", Type::Text, "",
@@ -124,7 +124,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(Group::Objects, "kubeconfig", Type::Text, "",
         "File with the access to the API server [default: the pod's own account]"),
     flag(Group::Objects, "config", Type::Text, "",
-        "File with the structured configuration; flags fill it"),
+        "File with the structured configuration (docs/configuration.md); flags fill it"),
     flag(Group::NextHop, "extended-nexthop", Type::Bool, "false",
         "Announce every family to every switch (RFC 8950)"),
     flag(Group::NextHop, "node-ips", Type::Ips, "",
@@ -158,7 +158,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(Group::Apis, "grpc-port", Type::Uint(U16), "50051",
         "TCP port of the gRPC server"),
     flag(Group::Apis, "control-socket", Type::Text, "",
-        "Unix socket for commands that change something"),
+        "Unix socket (mode 0600) for twintor plan and commands that change something; none without it"),
     flag(Group::Logging, "v", Type::Int, "0",
         "Verbosity: 0 info; 1 and 2 decisions (debug of agent and fabric); 3 and 4 protocols too (debug of all); 5 and up every prefix and message (trace)"),
     flag(Group::Logging, "log-format", Type::LogFormat, "text",

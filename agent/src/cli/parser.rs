@@ -9,7 +9,7 @@ use super::values::{read_bool, read_int, read_ip, read_ips, read_socket, read_ui
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,6 +30,8 @@ pub(super) enum Value {
 /// The value of every flag, given or default.
 pub(super) struct Given {
     values: BTreeMap<&'static str, Value>,
+    /// The flags that stand on the command line.
+    pub(super) explicit: BTreeSet<&'static str>,
     /// How many arguments there were that belong to no flag.
     pub(super) positionals: usize,
 }
@@ -129,13 +131,21 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, CliError> {
         return Err(syntax("no command given; write twintor run".to_owned()));
     };
     let mut values = BTreeMap::new();
+    let mut explicit = BTreeSet::new();
     for flag in FLAGS {
         values.insert(flag.name, value_of(flag, run)?);
+        if run.contains_id(flag.name) {
+            explicit.insert(flag.name);
+        }
     }
     let positionals = run
         .get_many::<OsString>(POSITIONALS)
         .map_or(0, |values| values.len());
-    Ok(Parsed::Run(Given { values, positionals }))
+    Ok(Parsed::Run(Given {
+        values,
+        explicit,
+        positionals,
+    }))
 }
 
 const POSITIONALS: &str = "positionals";
@@ -173,7 +183,7 @@ fn run_command() -> Command {
 fn arg(flag: &'static Flag) -> Arg {
     let known = !NOT_YET.contains(&flag.name);
     let mut help = flag.help.to_owned();
-    if !flag.default.is_empty() && !flag.help.ends_with("required") {
+    if !flag.default.is_empty() && !flag.help.contains("; required") {
         help.push_str(&format!(" [default: {}]", flag.default));
     }
     if !known {

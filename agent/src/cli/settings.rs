@@ -4,11 +4,10 @@ use super::log::{self, Log};
 use super::parser::Given;
 use crate::index::Policy;
 use secrecy::SecretString;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use wire::{Family, FamilySet};
 
 /// Everything that the command line and the environment say, checked.
 #[derive(Clone, Debug)]
@@ -17,12 +16,13 @@ pub struct Settings {
     pub neighbors_v4: Vec<Ipv4Addr>,
     /// IPv6 addresses of the switches, plane `a` first; each once.
     pub neighbors_v6: Vec<Ipv6Addr>,
-    /// AS number of all switches, not zero. Equal to [`cluster_as`](Self::cluster_as) it means iBGP.
+    /// AS number of all switches; zero only where [`config`](Self::config) has to say it. Equal to [`cluster_as`](Self::cluster_as) it means iBGP.
     pub neighbor_as: u32,
-    /// AS number of this speaker, not zero.
+    /// AS number of this speaker; zero only where [`config`](Self::config) has to say it.
     pub cluster_as: u32,
     /// BGP identifier, not `0.0.0.0`. `None` where neither `--router-id` nor an IPv4 address in `POD_IPS` is
-    /// given: then the source address of the first IPv4 session is to be taken, and there is one.
+    /// given: then the source address of the first IPv4 session is to be taken, and there is one (or
+    /// [`config`](Self::config) has to say it).
     pub router_id: Option<Ipv4Addr>,
     /// TCP MD5 password of all sessions.
     pub auth_password: Option<SecretString>,
@@ -76,6 +76,8 @@ pub struct Settings {
     pub log: Log,
     /// What was accepted but deserves a line in the log, once there is a log.
     pub warnings: Vec<String>,
+    /// The names of the flags that stand on the command line; the others have their defaults.
+    pub given: BTreeSet<&'static str>,
 }
 
 /// Graceful restart, RFC 4724.
@@ -103,23 +105,6 @@ pub struct Bfd {
 pub struct Grpc {
     /// Address and port.
     pub address: SocketAddr,
-}
-
-impl Settings {
-    /// The families that some switch takes.
-    pub fn families(&self) -> FamilySet {
-        let v4 = !self.neighbors_v4.is_empty();
-        let v6 = !self.neighbors_v6.is_empty();
-        if self.extended_nexthop && (v4 || v6) {
-            return FamilySet::ALL;
-        }
-        let families = [(v4, Family::Ipv4Unicast), (v6, Family::Ipv6Unicast)];
-        families
-            .into_iter()
-            .filter(|(has_peer, _)| *has_peer)
-            .map(|(_, family)| family)
-            .collect()
-    }
 }
 
 const SECOND: i64 = 1_000_000_000;
@@ -158,7 +143,8 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
     let sources = ("allowed-source-addresses", "allowed-source-ipv6-addresses");
     let allowed_sources_v4 = v4_only(given, sources.0, sources.1)?;
     let allowed_sources_v6 = v6_only(given, sources.1, sources.0)?;
-    let router_id = router_id(given, pod_ips, !neighbors_v4.is_empty())?;
+    let may_have_v4_peer = !neighbors_v4.is_empty() || has_file(given);
+    let router_id = router_id(given, pod_ips, may_have_v4_peer)?;
     let gateway_name = match gateway {
         None => None,
         Some(Some(name)) => Some(name),
@@ -205,6 +191,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         verbosity: given.int("v"),
         log,
         warnings,
+        given: given.explicit.clone(),
     };
     refuse_not_yet(given)?;
     if settings.manifests.is_some() && settings.kubeconfig.is_some() {
@@ -264,17 +251,23 @@ fn node_name(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Option<Stri
     name.map(|name| name.to_lowercase())
 }
 
+/// Whether a file may say what flags do not.
+fn has_file(given: &Given) -> bool {
+    given.text("config").is_some()
+}
+
 fn require(given: &Given, needs_node_name: bool, node_name: Option<&str>) -> Result<(), CliError> {
     let neighbors = ["neighbor-address", "neighbor-ipv6-address"];
     let as_of = |name| given.uint::<u32>(name);
     let mut missing = Vec::new();
-    if neighbors.iter().all(|name| given.ips(name).is_empty()) {
+    let needed = !has_file(given);
+    if needed && neighbors.iter().all(|name| given.ips(name).is_empty()) {
         missing.push("at least one of --neighbor-address or --neighbor-ipv6-address must be specified");
     }
-    if as_of("cluster-as") == 0 {
+    if needed && as_of("cluster-as") == 0 {
         missing.push("--cluster-as must be specified (AS 0 is reserved)");
     }
-    if as_of("neighbor-as") == 0 {
+    if needed && as_of("neighbor-as") == 0 {
         missing.push("--neighbor-as must be specified (AS 0 is reserved)");
     }
     if needs_node_name && node_name.is_none() {
