@@ -337,7 +337,11 @@ fn log_problems(problems: &[ProblemChange]) {
     log_rest(problems.len());
 }
 
-fn log_problem(Problem { object, field, kind }: &Problem) {
+fn log_problem(
+    Problem {
+        object, field, kind, ..
+    }: &Problem,
+) {
     let remedy = kind.remedy();
     match kind.severity() {
         Severity::Warning => tracing::warn!(%object, field, remedy, "{kind}"),

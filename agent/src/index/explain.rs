@@ -1,5 +1,6 @@
+use super::services::Role;
 use super::{Body, Index, Slot};
-use crate::objects::{Kind, ObjectKey};
+use crate::objects::ObjectKey;
 use std::fmt;
 use wire::Prefix;
 
@@ -26,10 +27,21 @@ pub enum Via {
         /// The subnet on that network.
         subnet: String,
     },
+    /// The block around an address of a pod, because of `announce.aggregate`.
+    PodBlock {
+        /// The network, as above.
+        provider: String,
+        /// The subnet on that network.
+        subnet: String,
+    },
     /// The CIDR of a subnet.
     SubnetCidr,
     /// A cluster address of a Service.
     ClusterIp,
+    /// An address that the load balancer gave a Service.
+    LoadBalancerIp,
+    /// An external address of a Service.
+    ExternalIp,
     /// The address of a NAT gateway.
     GatewayAddress,
 }
@@ -41,8 +53,14 @@ impl fmt::Display for Reason {
             Via::PodAddress { provider, subnet } => {
                 write!(f, "its address on network {provider}, subnet {subnet}")?;
             }
+            Via::PodBlock { provider, subnet } => write!(
+                f,
+                "the block (announce.aggregate) of its address on network {provider}, subnet {subnet}"
+            )?,
             Via::SubnetCidr => f.write_str("its CIDR")?,
             Via::ClusterIp => f.write_str("its cluster address")?,
+            Via::LoadBalancerIp => f.write_str("the address of its load balancer")?,
+            Via::ExternalIp => f.write_str("its external address")?,
             Via::GatewayAddress => f.write_str("its address")?,
         }
         write!(f, "; policy {}", self.policy)?;
@@ -69,18 +87,26 @@ impl Index {
     fn reasons_of(&self, slot: &Slot, prefix: &Prefix) -> Vec<Reason> {
         match &slot.body {
             Body::Pod(pod) => {
-                let networks = pod.networks.iter();
-                let claiming =
-                    networks.filter(|network| network.claimed && network.addresses.contains(prefix));
-                let reasons = claiming.filter_map(|network| {
+                let reasons = pod.networks.iter().filter_map(|network| {
                     let entry = self.subnets.get(network.subnet?);
                     let subnet = entry.body.as_ref()?;
+                    let mut routes = pod.routes_on(network, Some(subnet), &self.config.policy);
+                    routes.find(|route| route == prefix)?;
                     let own = pod.word.is_set();
+                    let (provider, subnet_name) =
+                        (network.provider.name().to_owned(), entry.name.to_string());
                     Some(Reason {
                         object: slot.key.as_ref().clone(),
-                        via: Via::PodAddress {
-                            provider: network.provider.name().to_owned(),
-                            subnet: entry.name.to_string(),
+                        via: if prefix.is_host() {
+                            Via::PodAddress {
+                                provider,
+                                subnet: subnet_name,
+                            }
+                        } else {
+                            Via::PodBlock {
+                                provider,
+                                subnet: subnet_name,
+                            }
                         },
                         policy: pod.effective(subnet).to_string(),
                         policy_from: if own { &slot.key } else { &subnet.key }.as_ref().clone(),
@@ -94,14 +120,24 @@ impl Index {
                 let reason = claiming.map(|body| own_reason(slot, Via::SubnetCidr, body.word.to_string()));
                 reason.into_iter().collect()
             }
-            Body::Plain(plain) if plain.prefixes().contains(prefix) => {
-                let via = match slot.key.kind {
-                    Kind::IptablesEip => Via::GatewayAddress,
-                    Kind::Service | Kind::Pod | Kind::Subnet | Kind::VpcNatGateway => Via::ClusterIp,
-                };
-                vec![own_reason(slot, via, plain.word.to_string())]
+            Body::Service(service) => {
+                let mut addresses = service.addresses.iter();
+                let claiming =
+                    addresses.find(|address| address.prefix == *prefix && self.is_backed(&slot.key, address));
+                let reason = claiming.map(|address| {
+                    let via = match address.role {
+                        Role::Cluster => Via::ClusterIp,
+                        Role::LoadBalancer => Via::LoadBalancerIp,
+                        Role::External => Via::ExternalIp,
+                    };
+                    own_reason(slot, via, service.word.to_string())
+                });
+                reason.into_iter().collect()
             }
-            Body::Plain(_) => Vec::new(),
+            Body::Plain(plain) if plain.prefixes().contains(prefix) => {
+                vec![own_reason(slot, Via::GatewayAddress, plain.word.to_string())]
+            }
+            Body::Plain(_) | Body::Slice(_) => Vec::new(),
         }
     }
 }

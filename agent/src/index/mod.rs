@@ -12,20 +12,26 @@
 //! annotations name, so each subnet knows its pods and a changed subnet looks at no others.
 //!
 //! Policy: the annotation `ovn.kubernetes.io/bgp` of the pod, else that of its subnet; `true`, `yes` and
-//! `cluster` mean every speaker, `local` the speaker on the pod's node, `false` none.
+//! `cluster` mean every speaker, `local` the speaker on the pod's node, `false` none. What [`Policy`] says on top of
+//! that decides which of it becomes a route; [`Index::withheld`] tells where it decided against one.
 
 mod addresses;
 mod claims;
+mod endpoints;
 mod explain;
 mod plain;
 mod pods;
 pub mod policy;
 mod problem;
+mod services;
 mod subnets;
+mod withheld;
 mod word;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod problem_tests;
 #[cfg(test)]
@@ -34,12 +40,15 @@ mod tests;
 pub use explain::{Reason, Via};
 pub use policy::Policy;
 pub use problem::{Problem, ProblemChange, ProblemKind, Severity};
+pub use withheld::{Because, Withheld};
 
 use crate::objects::{Kind, Object, ObjectKey};
 use claims::Claims;
+use endpoints::Endpoints;
 use plain::PlainBody;
 use pods::PodBody;
 use problem::Problems;
+use services::ServiceBody;
 use std::collections::HashMap;
 use std::sync::Arc;
 use subnets::{SubnetId, Subnets};
@@ -102,6 +111,7 @@ pub struct Index {
     slots: Vec<Option<Slot>>,
     free: Vec<Id>,
     subnets: Subnets,
+    endpoints: Endpoints,
     claims: Claims,
     problems: Problems,
     generation: u32,
@@ -122,6 +132,9 @@ struct Slot {
 enum Body {
     Pod(PodBody),
     Subnet(SubnetId),
+    Service(Box<ServiceBody>),
+    /// An EndpointSlice, and the Service it belongs to.
+    Slice(Arc<ObjectKey>),
     Plain(PlainBody),
 }
 
@@ -134,6 +147,7 @@ impl Index {
             slots: Vec::new(),
             free: Vec::new(),
             subnets: Subnets::default(),
+            endpoints: Endpoints::default(),
             claims: Claims::default(),
             problems: Problems::default(),
             generation: 0,
@@ -242,8 +256,12 @@ impl Index {
             (Mode::Node, Object::Pod(pod)) => self.upsert_pod(key, pod, changes),
             (Mode::Node, Object::Subnet(subnet)) => self.upsert_subnet(key, subnet, changes),
             (Mode::Node, Object::Service(service)) => self.upsert_service(key, service, changes),
+            (Mode::Node, Object::EndpointSlice(slice)) => self.upsert_slice(key, slice, changes),
             (_, Object::IptablesEip(eip)) => self.upsert_eip(key, eip, changes),
-            (Mode::NatGateway { .. }, Object::Pod(_) | Object::Subnet(_) | Object::Service(_)) => {}
+            (
+                Mode::NatGateway { .. },
+                Object::Pod(_) | Object::Subnet(_) | Object::Service(_) | Object::EndpointSlice(_),
+            ) => {}
             (_, Object::VpcNatGateway(_)) => {}
         }
     }
@@ -259,9 +277,11 @@ impl Index {
         match slot.body {
             Body::Pod(pod) => self.remove_pod(id, &pod, changes),
             Body::Subnet(subnet) => self.remove_subnet(subnet, changes),
+            Body::Service(service) => self.claims.replace(&service.prefixes, &[], changes),
+            Body::Slice(service) => self.remove_slice(id, &service, changes),
             Body::Plain(plain) => self.claims.replace(plain.prefixes(), &[], changes),
         }
-        self.problems.set(&key, Vec::new());
+        self.problems.forget(&key);
     }
 
     /// The id of a known object, marked as seen; or a new one.
@@ -303,23 +323,37 @@ impl Index {
     /// How many objects announce something only as long as this one is there, itself included.
     fn weight(&self, slot: &Slot) -> usize {
         match &slot.body {
-            Body::Pod(pod) => usize::from(pod.announces()),
+            Body::Pod(_) => usize::from(self.announces(slot)),
             Body::Subnet(id) => {
                 let subnet = self.subnets.get(*id);
                 let announces = subnet
                     .body
                     .as_ref()
                     .is_some_and(|body| !body.claimed().is_empty());
-                let pods = subnet.pods.iter().filter(|id| self.announces(**id)).count();
+                let pods = subnet
+                    .pods
+                    .iter()
+                    .filter_map(|id| self.slots[*id as usize].as_ref());
+                let pods = pods.filter(|slot| self.announces(slot)).count();
                 usize::from(announces) + pods
             }
+            Body::Service(service) => usize::from(!service.prefixes.is_empty()),
+            Body::Slice(service) => usize::from(self.slice_announces(slot, service)),
             Body::Plain(plain) => usize::from(!plain.prefixes().is_empty()),
         }
     }
 
-    fn announces(&self, pod: Id) -> bool {
-        let slot = self.slots[pod as usize].as_ref();
-        slot.is_some_and(|slot| matches!(&slot.body, Body::Pod(pod) if pod.announces()))
+    fn announces(&self, slot: &Slot) -> bool {
+        matches!(&slot.body, Body::Pod(pod) if pod.announces(&self.subnets, &self.config.policy))
+    }
+
+    /// Whether a Service is announced to which that slice gives an endpoint.
+    fn slice_announces(&self, slot: &Slot, service: &ObjectKey) -> bool {
+        let id = |key: &ObjectKey| self.ids.get(key).copied();
+        let slots = id(service).and_then(|id| self.slots[id as usize].as_ref());
+        let announced =
+            slots.is_some_and(|slot| matches!(&slot.body, Body::Service(body) if !body.prefixes.is_empty()));
+        announced && id(&slot.key).is_some_and(|slice| self.endpoints.answers(service, slice))
     }
 
     fn missing(&self, kind: Kind) -> Vec<Arc<ObjectKey>> {

@@ -3,15 +3,19 @@
 
 use super::tests::*;
 use super::*;
-use crate::objects::{Pod, Service, Subnet};
+use crate::objects::{EndpointSlice, Pod, SERVICE_LABEL, Service, Subnet};
+use ipnet::Ipv4Net;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 #[derive(Default)]
 struct Model {
     pods: BTreeMap<ObjectKey, Pod>,
     subnets: BTreeMap<String, Subnet>,
     services: BTreeMap<ObjectKey, Service>,
+    slices: BTreeMap<ObjectKey, EndpointSlice>,
+    policy: Policy,
 }
 
 impl Model {
@@ -27,12 +31,16 @@ impl Model {
                 Object::Service(service) => {
                     self.services.insert(object.key(), service.clone());
                 }
+                Object::EndpointSlice(slice) => {
+                    self.slices.insert(object.key(), slice.clone());
+                }
                 Object::IptablesEip(_) | Object::VpcNatGateway(_) => {}
             },
             Event::Keep(_) => {}
             Event::Delete(key) => {
                 self.pods.remove(key);
                 self.services.remove(key);
+                self.slices.remove(key);
                 if key.kind == Kind::Subnet {
                     self.subnets.remove(&*key.name);
                 }
@@ -44,8 +52,19 @@ impl Model {
         let mut desired = BTreeSet::new();
         let everywhere = |word: &str| ["true", "yes", "cluster"].contains(&word);
         for service in self.services.values() {
-            if everywhere(word(&service.metadata)) {
+            let word = word(&service.metadata);
+            let gated = self.policy.services.require_ready_endpoints;
+            let announced = match (everywhere(word), word == "local", gated) {
+                (true, _, false) => true,
+                (true, _, true) => self.answers(service, |_| true),
+                (false, true, true) => self.answers(service, |node| node == NODE),
+                (false, _, _) => false,
+            };
+            if announced && self.policy.services.cluster_ips {
                 desired.extend(service.spec.cluster_ips.iter().map(|ip| format!("{ip}/32")));
+            }
+            if announced && self.policy.services.external_ips {
+                desired.extend(service.spec.external_ips.iter().map(|ip| format!("{ip}/32")));
             }
         }
         for subnet in self.subnets.values().filter(|subnet| is_ready(subnet)) {
@@ -54,6 +73,9 @@ impl Model {
             }
         }
         for pod in self.pods.values().filter(|pod| pod.status.phase != "Succeeded") {
+            if self.policy.pods.skip_terminating && pod.metadata.is_terminating {
+                continue;
+            }
             for provider in ["ovn", "net1.default.ovn"] {
                 let annotation = |end: &str| {
                     let key = format!("{provider}.kubernetes.io/{end}");
@@ -72,11 +94,52 @@ impl Model {
                     own
                 };
                 if everywhere(word) || (word == "local" && pod.spec.node_name == NODE) {
-                    desired.extend(ips.split(',').map(|ip| format!("{ip}/32")));
+                    let hosts = ips.split(',');
+                    let shared = everywhere(word);
+                    desired.extend(
+                        hosts.filter_map(|ip| self.route(ip.parse().expect("an address"), shared, subnet)),
+                    );
                 }
             }
         }
         desired
+    }
+
+    /// What an address of a pod becomes.
+    fn route(&self, host: Ipv4Addr, shared: bool, subnet: &Subnet) -> Option<String> {
+        let cidr: Ipv4Net = subnet.spec.cidr_block.parse().expect("a CIDR");
+        let announces_cidr = ["true", "yes", "cluster"].contains(&word(&subnet.metadata));
+        if shared && announces_cidr && self.policy.suppress_covered_host_routes && cidr.contains(&host) {
+            return None;
+        }
+        let block = self
+            .policy
+            .aggregate
+            .ipv4
+            .map(|length| Ipv4Net::new(host, length).expect("a length").trunc());
+        Some(match block {
+            Some(block) if shared && cidr.contains(&block) => block.to_string(),
+            _ => format!("{host}/32"),
+        })
+    }
+
+    fn answers(&self, service: &Service, place: impl Fn(&str) -> bool) -> bool {
+        let name = service.metadata.name.as_str();
+        let slices = self
+            .slices
+            .values()
+            .filter(|slice| slice.metadata.labels.get(SERVICE_LABEL) == Some(name));
+        let endpoints: Vec<_> = slices.flat_map(|slice| &slice.endpoints).collect();
+        let any_ready = endpoints
+            .iter()
+            .any(|endpoint| endpoint.conditions.ready == Some(true));
+        endpoints.iter().any(|endpoint| {
+            let takes = match any_ready {
+                true => endpoint.conditions.ready == Some(true),
+                false => endpoint.conditions.terminating == Some(true),
+            };
+            takes && place(&endpoint.node_name)
+        })
     }
 }
 
@@ -130,8 +193,9 @@ fn pod_event() -> impl Strategy<Value = Event> {
         networks,
         any::<bool>(),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(name, word, (ips, net, second), here, dead)| {
+        .prop_map(|(name, word, (ips, net, second), here, dead, terminating)| {
             let mut networks = vec![("ovn", net, ips.as_str())];
             if let Some((ips, net)) = &second {
                 networks.push(("net1.default.ovn", net, ips));
@@ -140,6 +204,7 @@ fn pod_event() -> impl Strategy<Value = Event> {
             if !here {
                 pod.spec.node_name = "elsewhere".to_owned();
             }
+            pod.metadata.is_terminating = terminating;
             if dead {
                 pod.status.phase = "Succeeded".to_owned();
                 pod.spec.restart_policy = "Never".to_owned();
@@ -157,14 +222,52 @@ fn event() -> impl Strategy<Value = Event> {
             subnet.status = Some(ready(if is_ready { "True" } else { "False" }));
             up(subnet)
         }),
-        1 => (0..2_u8, word_strategy(), 0..6_u8).prop_map(|(name, word, host)| {
-            up(service(&format!("v{name}"), word, &[&format!("10.0.0.{host}")]))
+        2 => (0..2_u8, word_strategy(), 0..6_u8, 0..6_u8).prop_map(|(name, word, host, external)| {
+            let mut service = service(&format!("v{name}"), word, &[&format!("10.0.0.{host}")]);
+            service.spec.external_ips = vec![format!("10.0.0.{external}")];
+            up(service)
         }),
+        2 => (0..3_u8, 0..2_u8, endpoints()).prop_map(|(name, service, endpoints)| {
+            up(slice(&format!("e{name}"), &format!("v{service}"), &endpoints))
+        }),
+        1 => (0..3_u8).prop_map(|name| Event::Delete(ObjectKey::new(Kind::EndpointSlice, "", &format!("e{name}")))),
         1 => (0..4_u8).prop_map(|name| Event::Delete(pod_key(&format!("p{name}")))),
         1 => subnet_name().prop_map(|name| Event::Delete(subnet_key(name))),
         1 => (0..4_u8).prop_map(|name| Event::Keep(pod_key(&format!("p{name}")))),
         1 => (0..2_u8).prop_map(|name| Event::Delete(ObjectKey::new(Kind::Service, "", &format!("v{name}")))),
     ]
+}
+
+fn endpoints() -> impl Strategy<Value = Vec<(&'static str, bool, bool)>> {
+    let node = prop::sample::select(vec![NODE, "elsewhere", ""]);
+    prop::collection::vec((node, any::<bool>(), any::<bool>()), 0..3)
+}
+
+/// The incumbent's in one case of four.
+fn policy() -> impl Strategy<Value = Policy> {
+    let any = (
+        any::<[bool; 5]>(),
+        prop::sample::select(vec![None, Some(24), Some(30), Some(31)]),
+    );
+    let any = any.prop_map(|([external, gated, terminating, suppress, cluster], ipv4)| {
+        let mut policy = Policy::from_flag(cluster);
+        policy.services.external_ips = external;
+        policy.services.require_ready_endpoints = gated;
+        policy.pods.skip_terminating = terminating;
+        policy.suppress_covered_host_routes = suppress;
+        policy.aggregate.ipv4 = ipv4;
+        policy
+    });
+    prop_oneof![1 => Just(Policy::from_flag(true)), 3 => any]
+}
+
+fn index_and_model(policy: Policy) -> (Index, Model) {
+    let index = Index::new(IndexConfig { policy, ..config() });
+    let model = Model {
+        policy,
+        ..Model::default()
+    };
+    (index, model)
 }
 
 /// Applies changes to a set as a switch would, and insists that each says something new.
@@ -187,12 +290,11 @@ fn follow(held: &mut BTreeSet<String>, changes: &[Change]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
-    fn the_index_equals_a_recomputation(batches in prop::collection::vec(prop::collection::vec(event(), 1..4), 1..30)) {
-        let mut index = Index::new(config());
-        let mut model = Model::default();
+    fn the_index_equals_a_recomputation(policy in policy(), batches in prop::collection::vec(prop::collection::vec(event(), 1..4), 1..30)) {
+        let (mut index, mut model) = index_and_model(policy);
         let mut held = BTreeSet::new();
         for batch in batches {
             for event in &batch {
@@ -213,9 +315,8 @@ proptest! {
     }
 
     #[test]
-    fn a_resync_equals_a_recomputation(before in prop::collection::vec(event(), 0..30), after in prop::collection::vec(pod_event(), 0..6)) {
-        let mut index = Index::new(config());
-        let mut model = Model::default();
+    fn a_resync_equals_a_recomputation(policy in policy(), before in prop::collection::vec(event(), 0..30), after in prop::collection::vec(pod_event(), 0..6)) {
+        let (mut index, mut model) = index_and_model(policy);
         let mut held = BTreeSet::new();
         for event in before {
             model.apply(&event);
@@ -232,8 +333,8 @@ proptest! {
     }
 
     #[test]
-    fn deleting_everything_leaves_nothing_behind(events in prop::collection::vec(event(), 0..40)) {
-        let mut index = Index::new(config());
+    fn deleting_everything_leaves_nothing_behind(policy in policy(), events in prop::collection::vec(event(), 0..40)) {
+        let (mut index, _) = index_and_model(policy);
         index.apply_all(events);
         for kind in Kind::ALL {
             index.begin_resync(kind);
@@ -242,6 +343,6 @@ proptest! {
         prop_assert!(index.is_empty());
         prop_assert_eq!(index.problems().count(), 0);
         prop_assert!(index.ids.is_empty() && index.slots.iter().all(Option::is_none));
-        prop_assert!(index.subnets.is_empty());
+        prop_assert!(index.subnets.is_empty() && index.endpoints.is_empty() && index.problems.is_empty());
     }
 }

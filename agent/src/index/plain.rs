@@ -2,17 +2,17 @@ use super::addresses::{Leftovers, read_hosts};
 use super::problem::Finding;
 use super::word::{Word, excerpt};
 use super::{Body, Change, Index, IndexConfig, Mode, ProblemKind};
-use crate::objects::{BGP_ANNOTATION, GATEWAY_LABEL, IptablesEip, ObjectKey, Service};
+use crate::objects::{BGP_ANNOTATION, GATEWAY_LABEL, IptablesEip, ObjectKey};
 use wire::Prefix;
 
-/// A Service or an EIP: what it announces depends on nothing but itself.
+/// An EIP: what it announces depends on nothing but itself.
 #[derive(Debug)]
 pub(super) struct PlainBody {
     pub(super) word: Word,
     prefixes: Box<[Prefix]>,
 }
 
-/// What a Service or an EIP amounts to.
+/// What an EIP amounts to.
 #[derive(Default)]
 struct Verdict {
     prefixes: Box<[Prefix]>,
@@ -60,29 +60,6 @@ impl Verdict {
     }
 }
 
-fn judge_service(service: &Service, word: &Word, config: &IndexConfig) -> Verdict {
-    if !word.is_cluster() {
-        return Verdict::not_cluster(word);
-    }
-    if !config.policy.services.cluster_ips {
-        return Verdict::no(BGP_ANNOTATION, ProblemKind::ServicesOff);
-    }
-    let spec = &service.spec;
-    if !matches!(spec.kind.as_str(), "" | "ClusterIP") {
-        return Verdict::no("spec.type", ProblemKind::ServiceType(excerpt(&spec.kind)));
-    }
-    let all = spec.cluster_ips.iter().map(String::as_str);
-    let ips: Vec<_> = match all.len() {
-        0 => vec![spec.cluster_ip.as_str()],
-        _ => all.collect(),
-    };
-    if spec.cluster_ip == "None" || ips.contains(&"None") {
-        return Verdict::no("spec.clusterIP", ProblemKind::Headless);
-    }
-    let ips = ips.into_iter().filter(|ip| !ip.is_empty());
-    Verdict::of("spec.clusterIPs", read_hosts(ips, config.families))
-}
-
 fn judge_eip(eip: &IptablesEip, word: &Word, config: &IndexConfig) -> Verdict {
     if !word.is_cluster() {
         return Verdict::not_cluster(word);
@@ -109,19 +86,9 @@ fn judge_eip(eip: &IptablesEip, word: &Word, config: &IndexConfig) -> Verdict {
 }
 
 impl Index {
-    pub(super) fn upsert_service(&mut self, key: ObjectKey, service: &Service, changes: &mut Vec<Change>) {
-        let word = Word::read(service.metadata.annotations.get(BGP_ANNOTATION));
-        let verdict = judge_service(service, &word, &self.config);
-        self.upsert_plain(key, word, verdict, changes);
-    }
-
     pub(super) fn upsert_eip(&mut self, key: ObjectKey, eip: &IptablesEip, changes: &mut Vec<Change>) {
         let word = Word::read(eip.metadata.annotations.get(BGP_ANNOTATION));
         let verdict = judge_eip(eip, &word, &self.config);
-        self.upsert_plain(key, word, verdict, changes);
-    }
-
-    fn upsert_plain(&mut self, key: ObjectKey, word: Word, verdict: Verdict, changes: &mut Vec<Change>) {
         if !word.is_set() {
             return self.delete(&key, changes);
         }
@@ -132,6 +99,7 @@ impl Index {
             })
         };
         let (id, key) = self.see(key, empty);
+        self.problems.identify(&key, Some(&eip.metadata.uid));
         let prefixes = verdict.prefixes;
         if let Some(slot) = &mut self.slots[id as usize]
             && let Body::Plain(body) = &mut slot.body

@@ -2,7 +2,7 @@ use super::addresses::{Addresses, Leftovers, read_addresses};
 use super::problem::Finding;
 use super::subnets::{SubnetBody, SubnetId, Subnets};
 use super::word::Word;
-use super::{Body, Change, Id, Index, IndexConfig, ProblemKind};
+use super::{Body, Change, Id, Index, IndexConfig, Policy, ProblemKind};
 use crate::objects::{BGP_ANNOTATION, IP_ADDRESS_SUFFIX, LOGICAL_SWITCH_SUFFIX, ObjectKey, Pod};
 use wire::Prefix;
 
@@ -14,7 +14,9 @@ pub(super) struct PodBody {
     host_network: bool,
     scheduled: bool,
     /// Whether it runs on the node of this speaker.
-    here: bool,
+    pub(super) here: bool,
+    /// Why the policy leaves it out, whatever its annotation says.
+    pub(super) left_out: Option<LeftOut>,
     pub(super) networks: Box<[Network]>,
 }
 
@@ -26,8 +28,26 @@ pub(super) struct Network {
     pub(super) subnet: Option<SubnetId>,
     pub(super) addresses: Addresses,
     leftovers: Leftovers,
-    /// Whether the addresses are claimed now.
-    pub(super) claimed: bool,
+}
+
+/// Why the policy leaves a pod out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// It is being deleted.
+    Terminating,
+    /// It is not Ready.
+    Unready,
+}
+
+/// As what an address of a pod is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As it is.
+    Host,
+    /// As the block around it.
+    Block(Prefix),
+    /// Not at all, because this CIDR of its subnet is announced.
+    Covered(Prefix),
 }
 
 /// The network a pod is attached to, by its annotation prefix.
@@ -75,6 +95,7 @@ impl PodBody {
             host_network: pod.spec.host_network,
             scheduled: !node.is_empty(),
             here: !node.is_empty() && config.node_name.as_ref() == Some(node),
+            left_out: left_out(pod, config),
             networks: Box::default(),
         };
         if !body.alive || body.host_network {
@@ -94,7 +115,6 @@ impl PodBody {
                 subnet: subnet.map(|name| subnets.acquire(name)),
                 addresses,
                 leftovers,
-                claimed: false,
             })
         });
         body.networks = networks.collect();
@@ -104,11 +124,6 @@ impl PodBody {
     /// Whether neither this pod nor any change of its subnets can announce or diagnose anything.
     fn is_inert(&self) -> bool {
         !self.alive || (self.networks.is_empty() && !self.word.is_set())
-    }
-
-    /// Whether it announces something now.
-    pub(super) fn announces(&self) -> bool {
-        self.networks.iter().any(|network| network.claimed)
     }
 
     /// The policy that counts on a subnet: the pod's own, else that of the subnet.
@@ -124,15 +139,68 @@ impl PodBody {
         let Some(subnet) = subnet.filter(|subnet| subnet.ready) else {
             return false;
         };
+        if self.left_out.is_some() {
+            return false;
+        }
         let word = self.effective(subnet);
         word.is_cluster() || (word.is_local() && self.here)
     }
 
-    /// The claimed prefixes in order. A prefix on two networks is there twice.
-    fn claimed(&self) -> Vec<Prefix> {
-        let networks = self.networks.iter().filter(|network| network.claimed);
+    /// As what an address on a subnet that exists is announced, provided that it is announced.
+    pub(super) fn form_of(&self, host: Prefix, subnet: &SubnetBody, policy: &Policy) -> Form {
+        // Where only one node has it, its host route is what leads there: it wins over whatever is shorter.
+        if !self.effective(subnet).is_cluster() {
+            return Form::Host;
+        }
+        if policy.suppress_covered_host_routes
+            && let Some(cidr) = subnet.claimed().iter().find(|cidr| cidr.contains(host.addr()))
+        {
+            return Form::Covered(*cidr);
+        }
+        let length = policy.aggregate.length(host.family());
+        let block = length.and_then(|length| Prefix::new(host.addr(), length));
+        // What lies beyond the subnet may belong to somebody else.
+        match block.filter(|block| subnet.has_room_for(block)) {
+            Some(block) => Form::Block(block),
+            None => Form::Host,
+        }
+    }
+
+    /// What it claims on one of its networks if its subnet is in that state. An address of the network may stand for a
+    /// prefix that another one stands for too; then the prefix is there twice.
+    pub(super) fn routes_on<'a>(
+        &'a self,
+        network: &'a Network,
+        subnet: Option<&'a SubnetBody>,
+        policy: &'a Policy,
+    ) -> impl Iterator<Item = Prefix> + 'a {
+        let subnet = subnet.filter(|subnet| self.announces_on(Some(subnet)));
+        subnet.into_iter().flat_map(move |subnet| {
+            let hosts = network.addresses.prefixes();
+            hosts.filter_map(move |host| match self.form_of(host, subnet, policy) {
+                Form::Host => Some(host),
+                Form::Block(block) => Some(block),
+                Form::Covered(_) => None,
+            })
+        })
+    }
+
+    /// Whether it announces something now.
+    pub(super) fn announces(&self, subnets: &Subnets, policy: &Policy) -> bool {
+        self.networks.iter().any(|network| {
+            let subnet = network.subnet.and_then(|id| subnets.get(id).body.as_ref());
+            self.routes_on(network, subnet, policy).next().is_some()
+        })
+    }
+
+    /// The claimed prefixes in order, as often as they are claimed.
+    fn claimed(&self, subnets: &Subnets, policy: &Policy) -> Vec<Prefix> {
+        let networks = self.networks.iter();
         let mut prefixes: Vec<_> = networks
-            .flat_map(|network| network.addresses.prefixes())
+            .flat_map(|network| {
+                let subnet = network.subnet.and_then(|id| subnets.get(id).body.as_ref());
+                self.routes_on(network, subnet, policy)
+            })
             .collect();
         prefixes.sort_unstable();
         prefixes
@@ -162,6 +230,11 @@ impl PodBody {
         }
         if self.networks.is_empty() {
             find(ProblemKind::NoAddress);
+        }
+        match self.left_out {
+            Some(LeftOut::Terminating) => find(ProblemKind::Terminating),
+            Some(LeftOut::Unready) => find(ProblemKind::PodNotReady),
+            None => {}
         }
         if !self.word.is_local() {
             return;
@@ -226,42 +299,84 @@ fn is_alive(pod: &Pod) -> bool {
     }
 }
 
+fn left_out(pod: &Pod, config: &IndexConfig) -> Option<LeftOut> {
+    let policy = &config.policy.pods;
+    if policy.skip_terminating && pod.metadata.is_terminating {
+        return Some(LeftOut::Terminating);
+    }
+    if !policy.skip_unready {
+        return None;
+    }
+    let mut conditions = pod.status.conditions.iter();
+    let ready = match conditions.find(|condition| condition.kind == "Ready") {
+        Some(condition) => condition.status == "True",
+        None => config.missing_status_is_ready,
+    };
+    (!ready).then_some(LeftOut::Unready)
+}
+
 impl Index {
     pub(super) fn upsert_pod(&mut self, key: ObjectKey, pod: &Pod, changes: &mut Vec<Change>) {
-        let mut body = PodBody::read(pod, &self.config, &mut self.subnets);
+        let body = PodBody::read(pod, &self.config, &mut self.subnets);
         if body.is_inert() {
             return self.delete(&key, changes);
         }
         let (id, key) = self.see(key, || Body::Pod(PodBody::default()));
-        let mut networks = std::mem::take(&mut body.networks);
-        for network in &mut networks {
-            let Some(subnet) = network.subnet else { continue };
+        for subnet in body.networks.iter().filter_map(|network| network.subnet) {
             self.subnets.link(subnet, id);
-            network.claimed = body.announces_on(self.subnets.get(subnet).body.as_ref());
         }
-        body.networks = networks;
         let findings = body.findings(&self.subnets, &self.config);
-        let claimed = body.claimed();
+        let claimed = body.claimed(&self.subnets, &self.config.policy);
+        let uid = body.needs_findings().then_some(pod.metadata.uid.as_str());
+        self.problems.identify(&key, uid);
         let old = self.put_pod(id, body);
-        self.claims.replace(&old.claimed(), &claimed, changes);
+        let before = old.claimed(&self.subnets, &self.config.policy);
+        self.claims.replace(&before, &claimed, changes);
         self.unlink_pod(id, &old);
         self.problems.set(&key, findings);
     }
 
     /// Takes back what a deleted pod claimed. The slot is already empty.
     pub(super) fn remove_pod(&mut self, id: Id, body: &PodBody, changes: &mut Vec<Change>) {
-        self.claims.replace(&body.claimed(), &[], changes);
+        let claimed = body.claimed(&self.subnets, &self.config.policy);
+        self.claims.replace(&claimed, &[], changes);
         self.unlink_pod(id, body);
     }
 
-    /// Adds the claims of those pods of a subnet that are announced now and were not before.
-    pub(super) fn claim_pods_of(&mut self, subnet: SubnetId, changes: &mut Vec<Change>) {
-        self.reclaim_pods_of(subnet, true, changes);
+    /// Adds what the pods of a subnet claim now and did not before its body changed from the old one, and returns
+    /// what they claim no more.
+    pub(super) fn reclaim_pods_of(
+        &mut self,
+        subnet: SubnetId,
+        old: Option<&SubnetBody>,
+        changes: &mut Vec<Change>,
+    ) -> Vec<Prefix> {
+        let entry = self.subnets.get(subnet);
+        let policy = &self.config.policy;
+        let mut lost = Vec::new();
+        for id in &entry.pods {
+            let Some(Body::Pod(pod)) = self.slots[*id as usize].as_ref().map(|slot| &slot.body) else {
+                continue;
+            };
+            for network in pod
+                .networks
+                .iter()
+                .filter(|network| network.subnet == Some(subnet))
+            {
+                let was = || pod.routes_on(network, old, policy);
+                let is = || pod.routes_on(network, entry.body.as_ref(), policy);
+                if was().eq(is()) {
+                    continue;
+                }
+                changes.extend(is().filter_map(|prefix| self.claims.add(prefix)));
+                lost.extend(was());
+            }
+        }
+        lost
     }
 
-    /// Takes back the claims of those pods of a subnet that are no longer announced, and diagnoses them anew.
-    pub(super) fn release_pods_of(&mut self, subnet: SubnetId, changes: &mut Vec<Change>) {
-        self.reclaim_pods_of(subnet, false, changes);
+    /// Diagnoses the pods of a subnet anew.
+    pub(super) fn diagnose_pods_of(&mut self, subnet: SubnetId) {
         for id in &self.subnets.get(subnet).pods {
             let Some(slot) = &self.slots[*id as usize] else {
                 continue;
@@ -274,41 +389,13 @@ impl Index {
         }
     }
 
-    fn reclaim_pods_of(&mut self, subnet: SubnetId, claim: bool, changes: &mut Vec<Change>) {
-        let entry = self.subnets.get(subnet);
-        for id in &entry.pods {
-            let Some(slot) = &mut self.slots[*id as usize] else {
-                continue;
-            };
-            let Body::Pod(pod) = &mut slot.body else {
-                continue;
-            };
-            let claimed = pod.announces_on(entry.body.as_ref());
-            if claimed != claim {
-                continue;
-            }
-            for network in &mut pod.networks {
-                if network.subnet != Some(subnet) || network.claimed == claim {
-                    continue;
-                }
-                network.claimed = claim;
-                let prefixes = network.addresses.prefixes();
-                if claim {
-                    changes.extend(prefixes.filter_map(|prefix| self.claims.add(prefix)));
-                } else {
-                    changes.extend(prefixes.filter_map(|prefix| self.claims.remove(prefix)));
-                }
-            }
-        }
-    }
-
     fn put_pod(&mut self, id: Id, body: PodBody) -> PodBody {
         let Some(slot) = &mut self.slots[id as usize] else {
             return PodBody::default();
         };
         match std::mem::replace(&mut slot.body, Body::Pod(body)) {
             Body::Pod(old) => old,
-            Body::Subnet(_) | Body::Plain(_) => PodBody::default(),
+            Body::Subnet(_) | Body::Plain(_) | Body::Service(_) | Body::Slice(_) => PodBody::default(),
         }
     }
 
@@ -327,7 +414,7 @@ impl Index {
         };
         match &slot.body {
             Body::Pod(pod) => pod.networks.iter().any(|network| network.subnet == Some(subnet)),
-            Body::Subnet(_) | Body::Plain(_) => false,
+            Body::Subnet(_) | Body::Plain(_) | Body::Service(_) | Body::Slice(_) => false,
         }
     }
 }

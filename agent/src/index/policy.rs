@@ -80,6 +80,13 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether the CIDRs of a subnet decide about the routes of its pods.
+    pub(super) fn looks_at_cidrs(&self) -> bool {
+        self.suppress_covered_host_routes || self.aggregate != Aggregate::default()
+    }
+}
+
 impl ServicePolicy {
     /// Whether any address of any Service is announced.
     #[must_use]

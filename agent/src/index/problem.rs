@@ -1,6 +1,6 @@
 use super::addresses::family_name;
 use crate::objects::ObjectKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use wire::Family;
@@ -10,6 +10,8 @@ use wire::Family;
 pub struct Problem {
     /// The object.
     pub object: ObjectKey,
+    /// Its `metadata.uid`; empty where it has none, as in a manifest.
+    pub uid: Box<str>,
     /// The field to look at, for example `spec.cidrBlock` or an annotation key.
     pub field: String,
     /// What is wrong.
@@ -28,6 +30,26 @@ pub enum ProblemKind {
     /// `local` on an object that belongs to no node.
     #[error("policy local is not possible here, so nothing is announced")]
     LocalUnsupported,
+    /// `local` on a Service, but this speaker does not look at endpoints.
+    #[error(
+        "policy local is not possible on Services as this speaker is configured, so nothing is announced"
+    )]
+    LocalNeedsEndpoints,
+    /// A Service whose addresses are announced by every node, though some nodes drop what comes for them.
+    #[error("{0} is Local: a node without an endpoint drops what comes for it, but every node announces it")]
+    TrafficPolicyLocal(&'static str),
+    /// A Service that nobody would answer for.
+    #[error("the Service has no ready endpoint for {}, so that is not announced", family_name(*.0))]
+    NoReadyEndpoints(Family),
+    /// A pod that is being deleted.
+    #[error("the pod is terminating, so it is not announced")]
+    Terminating,
+    /// A pod that is not Ready.
+    #[error("the pod is not Ready, so it is not announced")]
+    PodNotReady,
+    /// A subnet whose CIDR is smaller than the blocks that host routes are to become.
+    #[error("a block of length {0} is larger than this CIDR, so the pods in it keep their host routes")]
+    BlockTooLarge(u8),
     /// `local` on a pod that has no node yet.
     #[error("policy local waits: the pod has no node yet")]
     NotScheduled,
@@ -89,6 +111,10 @@ impl ProblemKind {
     pub fn severity(&self) -> Severity {
         match self {
             Self::NotScheduled
+            | Self::NoReadyEndpoints(_)
+            | Self::Terminating
+            | Self::PodNotReady
+            | Self::BlockTooLarge(_)
             | Self::NoAddress
             | Self::ServicesOff
             | Self::NotAGateway
@@ -97,6 +123,8 @@ impl ProblemKind {
             Self::UnknownValue(_)
             | Self::LocalWithoutNodeName
             | Self::LocalUnsupported
+            | Self::LocalNeedsEndpoints
+            | Self::TrafficPolicyLocal(_)
             | Self::HostNetwork
             | Self::NoSubnet(_)
             | Self::SubnetMissing(_)
@@ -112,9 +140,21 @@ impl ProblemKind {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::UnknownValue(_) => "use true, cluster or local (Services and EIPs: true or cluster)",
+            Self::UnknownValue(_) => "use true, cluster or local (EIPs: true or cluster)",
             Self::LocalWithoutNodeName => "set --node-name or NODE_NAME",
             Self::LocalUnsupported => "use true: it is reached through every speaker",
+            Self::LocalNeedsEndpoints => "use true, or turn on announce.services.requireReadyEndpoints",
+            Self::TrafficPolicyLocal(_) => {
+                "turn on announce.services.requireReadyEndpoints, or set it to Cluster"
+            }
+            Self::NoReadyEndpoints(_) => {
+                "see the pods behind the Service (announce.services.requireReadyEndpoints)"
+            }
+            Self::Terminating => "nothing to do (announce.pods.skipTerminating)",
+            Self::PodNotReady => "see the conditions in the status of the pod (announce.pods.skipUnready)",
+            Self::BlockTooLarge(_) => {
+                "set announce.aggregate to a longer length if they are to become blocks"
+            }
             Self::NotScheduled => "wait for the scheduler, or set spec.nodeName in a manifest",
             Self::HostNetwork => "remove the annotation",
             Self::NoAddress => "wait for Kube-OVN to assign one, or set it in a manifest",
@@ -126,7 +166,9 @@ impl ProblemKind {
             Self::NoPeer(Family::Ipv4Unicast) => "set --neighbor-address (or --extended-nexthop)",
             Self::NoPeer(Family::Ipv6Unicast) => "set --neighbor-ipv6-address (or --extended-nexthop)",
             Self::ServicesOff => "set --announce-cluster-ip",
-            Self::ServiceType(_) => "only type ClusterIP is announced; remove the annotation",
+            Self::ServiceType(_) => {
+                "remove the annotation, or turn on announce.services.loadBalancerIPs or externalIPs if those are meant"
+            }
             Self::Headless => "remove the annotation, or announce its pods",
             Self::NotAGateway => "they are announced by the speaker in the NAT gateway (--nat-gw-mode)",
             Self::OtherGateway(_) => "nothing to do: the speaker of that gateway announces it",
@@ -157,11 +199,34 @@ pub(super) type Finding = (String, ProblemKind);
 /// The present problems, and what they were when changes were last taken.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
+    /// The uids of those objects that may have a problem.
+    uids: HashMap<Arc<ObjectKey>, Box<str>>,
     current: BTreeMap<Arc<ObjectKey>, Vec<Finding>>,
     before: BTreeMap<Arc<ObjectKey>, Vec<Finding>>,
 }
 
 impl Problems {
+    /// Remembers the uid of an object that may have a problem; `None` for one that cannot have any.
+    pub(super) fn identify(&mut self, object: &Arc<ObjectKey>, uid: Option<&str>) {
+        match uid.filter(|uid| !uid.is_empty()) {
+            None => drop(self.uids.remove(object)),
+            Some(uid) if self.uids.get(object).is_some_and(|known| **known == *uid) => {}
+            Some(uid) => drop(self.uids.insert(Arc::clone(object), uid.into())),
+        }
+    }
+
+    /// Forgets a deleted object.
+    pub(super) fn forget(&mut self, object: &Arc<ObjectKey>) {
+        self.set(object, Vec::new());
+        self.uids.remove(object);
+    }
+
+    /// Whether nothing is known of any object.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.uids.is_empty() && self.current.is_empty()
+    }
+
     /// Sets everything that is wrong with one object.
     pub(super) fn set(&mut self, object: &Arc<ObjectKey>, findings: Vec<Finding>) {
         let current = self.current.get(object);
@@ -183,23 +248,24 @@ impl Problems {
         for (object, before) in std::mem::take(&mut self.before) {
             let now = self.current.get(&object).map_or(&[][..], Vec::as_slice);
             let cleared = before.iter().filter(|finding| !now.contains(finding));
-            changes.extend(cleared.map(|finding| ProblemChange::Cleared(problem(&object, finding))));
+            changes.extend(cleared.map(|finding| ProblemChange::Cleared(self.problem(&object, finding))));
             let new = now.iter().filter(|finding| !before.contains(finding));
-            changes.extend(new.map(|finding| ProblemChange::New(problem(&object, finding))));
+            changes.extend(new.map(|finding| ProblemChange::New(self.problem(&object, finding))));
         }
         changes
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Problem> + '_ {
         let all = self.current.iter();
-        all.flat_map(|(object, findings)| findings.iter().map(|finding| problem(object, finding)))
+        all.flat_map(|(object, findings)| findings.iter().map(|finding| self.problem(object, finding)))
     }
-}
 
-fn problem(object: &ObjectKey, (field, kind): &Finding) -> Problem {
-    Problem {
-        object: object.clone(),
-        field: field.clone(),
-        kind: kind.clone(),
+    fn problem(&self, object: &ObjectKey, (field, kind): &Finding) -> Problem {
+        Problem {
+            object: object.clone(),
+            uid: self.uids.get(object).cloned().unwrap_or_default(),
+            field: field.clone(),
+            kind: kind.clone(),
+        }
     }
 }

@@ -48,14 +48,14 @@ fn each_names_object_field_and_remedy() {
             config(),
             vec![up(subnet("s", Some("Yes"), "10.0.0.0/24"))],
             vec![format!(
-                "Subnet s: {bgp}: value \"Yes\" means nothing, so nothing is announced; use true, cluster or local (Services and EIPs: true or cluster)"
+                "Subnet s: {bgp}: value \"Yes\" means nothing, so nothing is announced; use true, cluster or local (EIPs: true or cluster)"
             )],
         ),
         (
             config(),
             vec![quiet(), up(pod("p", Some("on"), &NET))],
             vec![format!(
-                "Pod default/p: {bgp}: value \"on\" means nothing, so nothing is announced; use true, cluster or local (Services and EIPs: true or cluster)"
+                "Pod default/p: {bgp}: value \"on\" means nothing, so nothing is announced; use true, cluster or local (EIPs: true or cluster)"
             )],
         ),
         (config(), vec![quiet(), up(pod("p", Some("false"), &NET))], vec![]),
@@ -127,14 +127,14 @@ fn each_names_object_field_and_remedy() {
             config(),
             vec![up(service("v", Some("local"), &["10.0.0.1"]))],
             vec![format!(
-                "Service default/v: {bgp}: policy local is not possible here, so nothing is announced; use true: it is reached through every speaker"
+                "Service default/v: {bgp}: policy local is not possible on Services as this speaker is configured, so nothing is announced; use true, or turn on announce.services.requireReadyEndpoints"
             )],
         ),
         (
             config(),
             vec![up(node_port), up(service("w", Some("true"), &["None"]))],
             vec![
-                "Service default/v: spec.type: Services of type \"LoadBalancer\" are not announced; only type ClusterIP is announced; remove the annotation".to_owned(),
+                "Service default/v: spec.type: Services of type \"LoadBalancer\" are not announced; remove the annotation, or turn on announce.services.loadBalancerIPs or externalIPs if those are meant".to_owned(),
                 "Service default/w: spec.clusterIP: a headless Service has no cluster address to announce; remove the annotation, or announce its pods".to_owned(),
             ],
         ),

@@ -121,6 +121,12 @@ impl SubnetBody {
         &[]
     }
 
+    /// Whether a block lies within one of the CIDRs.
+    pub(super) fn has_room_for(&self, block: &Prefix) -> bool {
+        let mut cidrs = self.cidrs.iter();
+        cidrs.any(|cidr| cidr.len() <= block.len() && cidr.contains(block.addr()))
+    }
+
     fn findings(&self, config: &IndexConfig) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |field: &str, kind| findings.push((field.to_owned(), kind));
@@ -148,6 +154,15 @@ impl SubnetBody {
         for family in self.leftovers.peerless.iter() {
             find("spec.cidrBlock", ProblemKind::NoPeer(family));
         }
+        if self.word.is_cluster() {
+            let lengths = self.cidrs.iter().filter_map(|cidr| {
+                let length = config.policy.aggregate.length(cidr.family())?;
+                (length < cidr.len()).then_some(length)
+            });
+            for length in lengths {
+                find("spec.cidrBlock", ProblemKind::BlockTooLarge(length));
+            }
+        }
         findings
     }
 }
@@ -158,6 +173,7 @@ impl Index {
         let (_, key) = self.see(key, || Body::Subnet(id));
         let body = SubnetBody::read(&key, subnet, &self.config);
         let findings = body.findings(&self.config);
+        self.problems.identify(&key, Some(&subnet.metadata.uid));
         self.replace_subnet(id, Some(body), changes);
         self.problems.set(&key, findings);
     }
@@ -169,18 +185,22 @@ impl Index {
 
     fn replace_subnet(&mut self, id: SubnetId, body: Option<SubnetBody>, changes: &mut Vec<Change>) {
         let old = self.subnets.replace(id, body);
+        let old = old.as_ref();
         let new = self.subnets.get(id).body.as_ref();
-        let old_policy = old.as_ref().map(|body| (body.ready, &body.word));
-        let concerns_pods = old_policy != new.map(|body| (body.ready, &body.word));
-        if concerns_pods {
-            self.claim_pods_of(id, changes);
-        }
-        let old_cidrs = old.as_ref().map_or(&[][..], SubnetBody::claimed);
-        let new = self.subnets.get(id).body.as_ref();
+        let old_cidrs = old.map_or(&[][..], SubnetBody::claimed);
         let new_cidrs = new.map_or(&[][..], SubnetBody::claimed);
-        self.claims.replace(old_cidrs, new_cidrs, changes);
-        if concerns_pods {
-            self.release_pods_of(id, changes);
+        let policy = |body: Option<&SubnetBody>| body.map(|body| (body.ready, body.word.clone()));
+        let cidrs_matter = self.config.policy.looks_at_cidrs();
+        let same_cidrs = old.map(|body| &body.cidrs) == new.map(|body| &body.cidrs);
+        if policy(old) == policy(new) && (same_cidrs || !cidrs_matter) {
+            self.claims.replace(old_cidrs, new_cidrs, changes);
+            return;
         }
+        // Everything new is claimed before anything old is given back, so no prefix changes twice.
+        changes.extend(new_cidrs.iter().filter_map(|cidr| self.claims.add(*cidr)));
+        let lost = self.reclaim_pods_of(id, old, changes);
+        let lost = old_cidrs.iter().copied().chain(lost);
+        changes.extend(lost.filter_map(|prefix| self.claims.remove(prefix)));
+        self.diagnose_pods_of(id);
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::objects::{
-    BGP_ANNOTATION, Condition, GATEWAY_LABEL, IptablesEip, IptablesEipSpec, IptablesEipStatus, Marks, Meta,
-    Pod, PodSpec, Service, ServiceSpec, Subnet, SubnetSpec, SubnetStatus,
+    BGP_ANNOTATION, Condition, Endpoint, EndpointConditions, EndpointSlice, GATEWAY_LABEL, IptablesEip,
+    IptablesEipSpec, IptablesEipStatus, Marks, Meta, Pod, PodSpec, SERVICE_LABEL, Service, ServiceSpec,
+    Subnet, SubnetSpec, SubnetStatus,
 };
 
 pub(super) const NODE: &str = "worker-1";
@@ -83,7 +84,29 @@ pub(super) fn service(name: &str, bgp: Option<&str>, ips: &[&str]) -> Service {
             kind: "ClusterIP".to_owned(),
             cluster_ip: ips.first().copied().unwrap_or_default().to_owned(),
             cluster_ips: ips.iter().map(|ip| (*ip).to_owned()).collect(),
+            ..ServiceSpec::default()
         },
+        ..Service::default()
+    }
+}
+
+/// A slice of IPv4 endpoints; each is (node, ready, terminating) and serves.
+pub(super) fn slice(name: &str, service: &str, endpoints: &[(&str, bool, bool)]) -> EndpointSlice {
+    let mut metadata = meta(name, None);
+    metadata.labels.set(SERVICE_LABEL, service);
+    let endpoints = endpoints.iter().map(|(node, ready, terminating)| Endpoint {
+        conditions: EndpointConditions {
+            ready: Some(*ready),
+            serving: Some(true),
+            terminating: Some(*terminating),
+        },
+        node_name: (*node).to_owned(),
+        ..Endpoint::default()
+    });
+    EndpointSlice {
+        metadata,
+        address_type: "IPv4".to_owned(),
+        endpoints: endpoints.collect(),
     }
 }
 
@@ -115,7 +138,7 @@ macro_rules! into_object {
     )*};
 }
 
-into_object!(Pod Subnet Service IptablesEip);
+into_object!(Pod Subnet Service EndpointSlice IptablesEip);
 
 pub(super) fn shown(index: &Index) -> Vec<String> {
     index.announced().map(|prefix| prefix.to_string()).collect()

@@ -1,6 +1,7 @@
 use super::{
-    IptablesEip, IptablesEipSpec, IptablesEipStatus, Kind, Meta, Object, ObjectKey, Pod, PodSpec, PodStatus,
-    Service, ServiceSpec, Subnet, SubnetSpec, SubnetStatus, VpcNatGateway,
+    Endpoint, EndpointSlice, IptablesEip, IptablesEipSpec, IptablesEipStatus, Kind, Meta, Object, ObjectKey,
+    Pod, PodSpec, PodStatus, Service, ServiceSpec, ServiceStatus, Subnet, SubnetSpec, SubnetStatus,
+    VpcNatGateway,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -46,7 +47,7 @@ pub enum ReadErrorKind {
     Field {
         /// The object.
         key: ObjectKey,
-        /// `metadata`, `spec` or `status`.
+        /// `metadata`, `spec`, `status` or `endpoints`.
         section: &'static str,
         /// What the decoder says.
         reason: String,
@@ -119,7 +120,7 @@ fn read_object(value: &Value, kind: &str, version: &str) -> Result<Object, ReadE
     let Some(kind) = Kind::from_name(kind) else {
         return Err(ReadErrorKind::UnknownKind(kind.to_owned()).into());
     };
-    if version != kind.api_version() {
+    if !kind.is_read_as(version) {
         let found = version.to_owned();
         return Err(ReadErrorKind::WrongVersion { kind, found }.into());
     }
@@ -138,6 +139,12 @@ fn read_object(value: &Value, kind: &str, version: &str) -> Result<Object, ReadE
         Kind::Service => Object::Service(Service {
             metadata,
             spec: section::<ServiceSpec>(value, "spec", &key)?.unwrap_or_default(),
+            status: section::<ServiceStatus>(value, "status", &key)?.unwrap_or_default(),
+        }),
+        Kind::EndpointSlice => Object::EndpointSlice(EndpointSlice {
+            metadata,
+            address_type: string_at(value, "addressType").to_owned(),
+            endpoints: section::<Vec<Endpoint>>(value, "endpoints", &key)?.unwrap_or_default(),
         }),
         Kind::Subnet => Object::Subnet(Subnet {
             metadata,

@@ -44,6 +44,9 @@ pub struct PodStatus {
     /// Why it is in this phase, for example `Evicted`.
     #[serde(deserialize_with = "text")]
     pub reason: String,
+    /// The conditions; `Ready` is the one that is used.
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: Vec<Condition>,
 }
 
 /// `v1` Service.
@@ -56,6 +59,9 @@ pub struct Service {
     /// Type and addresses.
     #[serde(deserialize_with = "or_default")]
     pub spec: ServiceSpec,
+    /// What its load balancer gave it.
+    #[serde(deserialize_with = "or_default")]
+    pub status: ServiceStatus,
 }
 
 /// `spec` of a service.
@@ -71,6 +77,118 @@ pub struct ServiceSpec {
     /// All cluster addresses, at most one of each family.
     #[serde(rename = "clusterIPs", deserialize_with = "texts")]
     pub cluster_ips: Vec<String>,
+    /// Addresses that somebody outside routes to the nodes.
+    #[serde(rename = "externalIPs", deserialize_with = "texts")]
+    pub external_ips: Vec<String>,
+    /// `Local` where a node passes what comes for the external addresses to its own endpoints only.
+    #[serde(rename = "externalTrafficPolicy", deserialize_with = "text")]
+    pub external_traffic_policy: String,
+    /// The same for the cluster addresses.
+    #[serde(rename = "internalTrafficPolicy", deserialize_with = "text")]
+    pub internal_traffic_policy: String,
+}
+
+/// `status` of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServiceStatus {
+    /// What the load balancer gave.
+    #[serde(deserialize_with = "or_default")]
+    pub load_balancer: LoadBalancer,
+}
+
+/// `status.loadBalancer` of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct LoadBalancer {
+    /// Where it is reached from outside.
+    #[serde(deserialize_with = "or_default")]
+    pub ingress: Vec<Ingress>,
+}
+
+/// One address of a load balancer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct Ingress {
+    /// The address; empty where it has only a name.
+    #[serde(deserialize_with = "text")]
+    pub ip: String,
+}
+
+/// `discovery.k8s.io` EndpointSlice, `v1` or `v1beta1`. The addresses of the endpoints are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EndpointSlice {
+    /// Name, namespace, and the label that names the Service.
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Meta,
+    /// `IPv4`, `IPv6` or `FQDN`.
+    #[serde(deserialize_with = "text")]
+    pub address_type: String,
+    /// The endpoints.
+    #[serde(deserialize_with = "or_default")]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Whether it may get traffic.
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: EndpointConditions,
+    /// The node it is on, `v1`; empty if it is on none.
+    #[serde(deserialize_with = "text")]
+    pub node_name: String,
+    /// The node it is on, `v1beta1`.
+    #[serde(deserialize_with = "or_default")]
+    pub topology: Topology,
+}
+
+/// `conditions` of an endpoint; `None` where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct EndpointConditions {
+    /// Whether it takes traffic; not known counts as yes.
+    pub ready: Option<bool>,
+    /// Whether it would, if it were not terminating; not known counts as `ready`.
+    pub serving: Option<bool>,
+    /// Whether it is being deleted; not known counts as no.
+    pub terminating: Option<bool>,
+}
+
+/// `topology` of a `v1beta1` endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct Topology {
+    /// The name of the node.
+    #[serde(rename = "kubernetes.io/hostname", deserialize_with = "text")]
+    pub hostname: String,
+}
+
+impl Endpoint {
+    /// The node it is on; empty if that is not known.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        if self.node_name.is_empty() {
+            return &self.topology.hostname;
+        }
+        &self.node_name
+    }
+}
+
+impl EndpointConditions {
+    /// Whether it takes traffic.
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        self.ready.unwrap_or(true)
+    }
+
+    /// Whether it still takes traffic while it is being deleted.
+    #[must_use]
+    pub fn is_draining(self) -> bool {
+        self.terminating == Some(true) && self.serving.unwrap_or_else(|| self.is_ready())
+    }
 }
 
 /// `kubeovn.io/v1` Subnet.

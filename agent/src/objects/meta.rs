@@ -1,5 +1,5 @@
 use super::text::{Text, text};
-use super::{BGP_ANNOTATION, GATEWAY_LABEL, IP_ADDRESS_SUFFIX, LOGICAL_SWITCH_SUFFIX};
+use super::{BGP_ANNOTATION, GATEWAY_LABEL, IP_ADDRESS_SUFFIX, LOGICAL_SWITCH_SUFFIX, SERVICE_LABEL};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -15,6 +15,12 @@ pub struct Meta {
     /// `metadata.namespace`; empty where it is not given.
     #[serde(deserialize_with = "text")]
     pub namespace: String,
+    /// `metadata.uid`, which an Event needs to name the object; empty in a manifest.
+    #[serde(deserialize_with = "text")]
+    pub uid: String,
+    /// Whether there is a `metadata.deletionTimestamp`: the object is being deleted.
+    #[serde(rename = "deletionTimestamp", deserialize_with = "is_there")]
+    pub is_terminating: bool,
     /// `metadata.annotations`.
     pub annotations: Marks,
     /// `metadata.labels`.
@@ -65,8 +71,14 @@ impl<'de> Deserialize<'de> for Marks {
 fn is_used(key: &str) -> bool {
     key == BGP_ANNOTATION
         || key == GATEWAY_LABEL
+        || key == SERVICE_LABEL
         || key.ends_with(IP_ADDRESS_SUFFIX)
         || key.ends_with(LOGICAL_SWITCH_SUFFIX)
+}
+
+/// Whether a field has any value at all.
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
 struct MarksVisitor;

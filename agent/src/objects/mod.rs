@@ -14,8 +14,9 @@ mod tests;
 
 pub use document::{ReadError, ReadErrorKind, read_document};
 pub use kinds::{
-    Condition, IptablesEip, IptablesEipSpec, IptablesEipStatus, Pod, PodSpec, PodStatus, Service,
-    ServiceSpec, Subnet, SubnetSpec, SubnetStatus, VpcNatGateway,
+    Condition, Endpoint, EndpointConditions, EndpointSlice, Ingress, IptablesEip, IptablesEipSpec,
+    IptablesEipStatus, LoadBalancer, Pod, PodSpec, PodStatus, Service, ServiceSpec, ServiceStatus, Subnet,
+    SubnetSpec, SubnetStatus, Topology, VpcNatGateway,
 };
 pub use meta::{Marks, Meta};
 pub use text::Loose;
@@ -31,6 +32,9 @@ pub const LOGICAL_SWITCH_SUFFIX: &str = ".kubernetes.io/logical_switch";
 /// The label that names the NAT gateway of an IptablesEIP.
 pub const GATEWAY_LABEL: &str = "ovn.kubernetes.io/vpc-nat-gw-name";
 
+/// The label that names the Service of an EndpointSlice.
+pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
 /// The kinds of objects that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -40,6 +44,8 @@ pub enum Kind {
     Subnet,
     /// `v1` Service.
     Service,
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice,
     /// `kubeovn.io/v1` IptablesEIP.
     IptablesEip,
     /// `kubeovn.io/v1` VpcNatGateway.
@@ -48,10 +54,11 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which messages list them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Pod,
         Self::Subnet,
         Self::Service,
+        Self::EndpointSlice,
         Self::IptablesEip,
         Self::VpcNatGateway,
     ];
@@ -62,6 +69,7 @@ impl Kind {
             Self::Pod => "Pod",
             Self::Subnet => "Subnet",
             Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
             Self::IptablesEip => "IptablesEIP",
             Self::VpcNatGateway => "VpcNatGateway",
         }
@@ -71,14 +79,28 @@ impl Kind {
     pub const fn api_version(self) -> &'static str {
         match self {
             Self::Pod | Self::Service => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Subnet | Self::IptablesEip | Self::VpcNatGateway => "kubeovn.io/v1",
         }
+    }
+
+    /// The older `apiVersion` that is read as well: API servers before 1.21 have no other.
+    pub const fn older_version(self) -> Option<&'static str> {
+        match self {
+            Self::EndpointSlice => Some("discovery.k8s.io/v1beta1"),
+            Self::Pod | Self::Service | Self::Subnet | Self::IptablesEip | Self::VpcNatGateway => None,
+        }
+    }
+
+    /// Whether an object of this kind is read in that `apiVersion`.
+    pub fn is_read_as(self, version: &str) -> bool {
+        version == self.api_version() || Some(version) == self.older_version()
     }
 
     /// Whether objects of this kind live in a namespace.
     pub const fn is_namespaced(self) -> bool {
         match self {
-            Self::Pod | Self::Service => true,
+            Self::Pod | Self::Service | Self::EndpointSlice => true,
             Self::Subnet | Self::IptablesEip | Self::VpcNatGateway => false,
         }
     }
@@ -141,6 +163,8 @@ pub enum Object {
     Subnet(Subnet),
     /// A service.
     Service(Service),
+    /// Some of the endpoints of a service.
+    EndpointSlice(EndpointSlice),
     /// An elastic address of a VPC NAT gateway.
     IptablesEip(IptablesEip),
     /// A VPC NAT gateway.
@@ -154,6 +178,7 @@ impl Object {
             Self::Pod(_) => Kind::Pod,
             Self::Subnet(_) => Kind::Subnet,
             Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::IptablesEip(_) => Kind::IptablesEip,
             Self::VpcNatGateway(_) => Kind::VpcNatGateway,
         }
@@ -165,6 +190,7 @@ impl Object {
             Self::Pod(object) => &object.metadata,
             Self::Subnet(object) => &object.metadata,
             Self::Service(object) => &object.metadata,
+            Self::EndpointSlice(object) => &object.metadata,
             Self::IptablesEip(object) => &object.metadata,
             Self::VpcNatGateway(object) => &object.metadata,
         }

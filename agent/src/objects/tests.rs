@@ -106,7 +106,7 @@ fn lists_yield_each_item() {
 
 #[test]
 fn refusals_name_the_input_and_the_remedy() {
-    let known = "twintor reads Pod, Subnet, Service, IptablesEIP, VpcNatGateway and List";
+    let known = "twintor reads Pod, Subnet, Service, EndpointSlice, IptablesEIP, VpcNatGateway and List";
     assert_eq!(
         error(json!({"apiVersion": "apps/v1", "kind": "Deployment"})),
         format!("unknown kind \"Deployment\"; {known}")

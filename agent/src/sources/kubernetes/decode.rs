@@ -2,7 +2,9 @@
 
 use super::trouble::Trouble;
 use crate::index::Event;
-use crate::objects::{IptablesEip, Kind, Object, ObjectKey, Pod, Service, Subnet, VpcNatGateway};
+use crate::objects::{
+    EndpointSlice, IptablesEip, Kind, Object, ObjectKey, Pod, Service, Subnet, VpcNatGateway,
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -129,6 +131,7 @@ fn read_item(kind: Kind, raw: &RawValue) -> Item {
         Kind::Pod => serde_json::from_str::<Pod>(text).map(Object::Pod),
         Kind::Subnet => serde_json::from_str::<Subnet>(text).map(Object::Subnet),
         Kind::Service => serde_json::from_str::<Service>(text).map(Object::Service),
+        Kind::EndpointSlice => serde_json::from_str::<EndpointSlice>(text).map(Object::EndpointSlice),
         Kind::IptablesEip => serde_json::from_str::<IptablesEip>(text).map(Object::IptablesEip),
         Kind::VpcNatGateway => serde_json::from_str::<VpcNatGateway>(text).map(Object::VpcNatGateway),
     };

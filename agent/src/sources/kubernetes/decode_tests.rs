@@ -121,3 +121,103 @@ fn errors_of_a_watch() {
         );
     }
 }
+
+#[test]
+fn endpoints_of_both_versions_are_read() {
+    let labels = json!({"kubernetes.io/service-name": "web", "other": "x"});
+    let page = json!({
+        "metadata": {"resourceVersion": "7"},
+        "items": [
+            {
+                "metadata": {"name": "new", "namespace": "web", "labels": labels},
+                "addressType": "IPv4",
+                "endpoints": [
+                    {"addresses": ["10.16.0.1"], "nodeName": "worker", "conditions": {"ready": false, "serving": true, "terminating": true}},
+                    {"addresses": ["10.16.0.2"], "conditions": {"ready": null}, "targetRef": {"kind": "Pod"}},
+                ],
+                "ports": null,
+            },
+            {
+                "metadata": {"name": "old", "namespace": "web", "labels": labels},
+                "addressType": "IPv6",
+                "endpoints": [{"addresses": ["fd00::1"], "topology": {"kubernetes.io/hostname": "worker", "zone": "a"}}],
+            },
+            {"metadata": {"name": "empty", "namespace": "web"}, "endpoints": null},
+        ],
+    });
+    let page = read_page(Kind::EndpointSlice, &page.to_string()).expect("a page");
+    let slices: Vec<_> = page
+        .items
+        .iter()
+        .map(|item| {
+            let Item::Readable(object) = item else {
+                panic!("{item:?}");
+            };
+            let Object::EndpointSlice(slice) = &**object else {
+                panic!("{object:?}");
+            };
+            slice
+        })
+        .collect();
+    let facts = slices.iter().map(|slice| {
+        let endpoints = slice.endpoints.iter();
+        let facts = endpoints.map(|endpoint| {
+            let conditions = endpoint.conditions;
+            (endpoint.node(), conditions.is_ready(), conditions.is_draining())
+        });
+        (slice.address_type.as_str(), facts.collect::<Vec<_>>())
+    });
+    assert_eq!(
+        facts.collect::<Vec<_>>(),
+        [
+            ("IPv4", vec![("worker", false, true), ("", true, false)]),
+            ("IPv6", vec![("worker", true, false)]),
+            ("", vec![]),
+        ]
+    );
+    let label = slices[0].metadata.labels.iter().collect::<Vec<_>>();
+    assert_eq!(label, [("kubernetes.io/service-name", "web")]);
+}
+
+#[test]
+fn what_the_policy_looks_at_is_read() {
+    let pod = json!({
+        "metadata": {"name": "p", "namespace": "web", "uid": "u-1", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+        "status": {"conditions": [{"type": "Ready", "status": "False"}]},
+    });
+    let Line::Upsert(Item::Readable(object), _) = line(&json!({"type": "ADDED", "object": pod})) else {
+        panic!("a pod");
+    };
+    let Object::Pod(pod) = *object else {
+        panic!("a pod")
+    };
+    assert!(pod.metadata.is_terminating);
+    assert_eq!(
+        (pod.metadata.uid.as_str(), pod.status.conditions.len()),
+        ("u-1", 1)
+    );
+
+    let service = json!({
+        "metadata": {"name": "s", "deletionTimestamp": null},
+        "spec": {"type": "LoadBalancer", "externalIPs": ["198.51.100.1"], "externalTrafficPolicy": "Local"},
+        "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}, {"hostname": "lb.example"}]}},
+    });
+    let text = json!({"type": "ADDED", "object": service}).to_string();
+    let Line::Upsert(Item::Readable(object), _) = read_line(Kind::Service, text.as_bytes()) else {
+        panic!("a service");
+    };
+    let Object::Service(service) = *object else {
+        panic!("a service")
+    };
+    assert!(!service.metadata.is_terminating);
+    assert_eq!(service.spec.external_ips, ["198.51.100.1"]);
+    assert_eq!(service.spec.external_traffic_policy, "Local");
+    let ips: Vec<_> = service
+        .status
+        .load_balancer
+        .ingress
+        .iter()
+        .map(|ingress| ingress.ip.as_str())
+        .collect();
+    assert_eq!(ips, ["203.0.113.1", ""]);
+}

@@ -143,6 +143,7 @@ impl Follower {
             let page = match self.page(&uri).await {
                 Ok(page) => page,
                 Err(Trouble::Expired) if token.is_some() => return Ok(None),
+                Err(Trouble::Unknown) if self.watched.fall_back() => continue,
                 Err(trouble) => {
                     self.suffer_list(trouble).await?;
                     continue;

@@ -26,10 +26,7 @@ impl World {
     fn of(kinds: &[Kind]) -> Self {
         let (client, server) = Server::new();
         let (sender, batches) = mpsc::channel(4);
-        let kinds = kinds.iter().map(|kind| Watched {
-            kind: *kind,
-            label: None,
-        });
+        let kinds = kinds.iter().map(|kind| Watched::all(*kind));
         let source = spawn(&client, kinds.collect(), &sender);
         let mut consumer = Consumer::new(IndexConfig {
             node_name: None,
@@ -399,4 +396,45 @@ async fn a_watch_that_is_refused_again_and_again_is_replaced_by_lists() {
     }
     world.server.list("6", &services(2..3)).await;
     world.announced(&[TWO]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_server_is_asked_for_the_older_version() {
+    let mut world = World::of(&[Kind::EndpointSlice]);
+    let unknown = "the server could not find the requested resource";
+    let asked = world.server.asked().await;
+    assert_eq!(asked.uri, "/apis/discovery.k8s.io/v1/endpointslices?limit=500");
+    asked.status(404, unknown);
+    let asked = world.server.asked().await;
+    assert_eq!(
+        asked.uri,
+        "/apis/discovery.k8s.io/v1beta1/endpointslices?limit=500"
+    );
+    asked.page("5", "", &[]);
+    let asked = world.server.asked().await;
+    assert!(
+        asked
+            .uri
+            .starts_with("/apis/discovery.k8s.io/v1beta1/endpointslices?watch=true")
+    );
+    asked.status(404, unknown);
+
+    // The server was replaced by a newer one meanwhile.
+    loop {
+        let asked = world.server.asked().await;
+        if asked
+            .uri
+            .starts_with("/apis/discovery.k8s.io/v1/endpointslices?limit=")
+        {
+            asked.page("9", "", &[]);
+            break;
+        }
+        asked.status(404, unknown);
+    }
+    let asked = world.server.asked().await;
+    assert!(
+        asked
+            .uri
+            .starts_with("/apis/discovery.k8s.io/v1/endpointslices?watch=true")
+    );
 }

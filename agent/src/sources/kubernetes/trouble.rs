@@ -1,4 +1,5 @@
 use super::watched::Watched;
+use crate::objects::Kind;
 use kube::client::AuthError;
 use std::error::Error;
 use std::time::Duration;
@@ -119,8 +120,13 @@ impl Trouble {
                  ClusterRole that is bound to the account of this speaker"
             ),
             Self::Unknown => format!(
-                "the API server does not know {plural} in {} (404); install the CustomResourceDefinitions of Kube-OVN",
-                watched.kind.api_version()
+                "the API server does not know {plural} in {} (404); {}",
+                watched.kind.api_version(),
+                if watched.kind == Kind::EndpointSlice {
+                    "it needs Kubernetes 1.17, or turn off announce.services.requireReadyEndpoints"
+                } else {
+                    "install the CustomResourceDefinitions of Kube-OVN"
+                }
             ),
             Self::Expired => "the version asked for is too old (410)".to_owned(),
             Self::Refused { code, message, .. } => format!("the API server answers {code}: {message}"),

@@ -9,36 +9,66 @@ pub(super) const PAGE: u32 = 500;
 pub struct Watched {
     /// The kind.
     pub kind: Kind,
+    /// The `apiVersion` in which it is asked for.
+    pub(super) api_version: &'static str,
     /// Only objects with this label: key and value.
     pub label: Option<(&'static str, String)>,
 }
 
 /// The kinds that this speaker has to know: in node mode pods and subnets, and services where their addresses are
-/// announced; in a gateway only its own EIPs.
+/// announced, with their endpoints where these decide; in a gateway only its own EIPs.
 pub fn watched(config: &IndexConfig) -> Vec<Watched> {
-    let all_of = |kind| Watched { kind, label: None };
     match &config.mode {
         Mode::Node => {
-            let mut kinds = vec![all_of(Kind::Subnet), all_of(Kind::Pod)];
-            if config.policy.services.is_on() {
-                kinds.push(all_of(Kind::Service));
+            let mut kinds = vec![Watched::all(Kind::Subnet), Watched::all(Kind::Pod)];
+            let services = &config.policy.services;
+            if services.is_on() {
+                kinds.push(Watched::all(Kind::Service));
+            }
+            if services.is_on() && services.require_ready_endpoints {
+                kinds.push(Watched::all(Kind::EndpointSlice));
             }
             kinds
         }
         Mode::NatGateway { gateway_name } => vec![Watched {
-            kind: Kind::IptablesEip,
             label: Some((GATEWAY_LABEL, gateway_name.clone())),
+            ..Watched::all(Kind::IptablesEip)
         }],
     }
 }
 
 impl Watched {
+    /// All objects of a kind.
+    pub(super) fn all(kind: Kind) -> Self {
+        Self {
+            kind,
+            api_version: kind.api_version(),
+            label: None,
+        }
+    }
+
+    /// The server does not know the kind in this version: whether it is to be asked in an older one at once. Where it
+    /// knows none, the next question is in the newest again.
+    pub(super) fn fall_back(&mut self) -> bool {
+        match self.kind.older_version() {
+            Some(older) if self.api_version != older => {
+                self.api_version = older;
+                true
+            }
+            Some(_) | None => {
+                self.api_version = self.kind.api_version();
+                false
+            }
+        }
+    }
+
     /// The name in the path of a request and in a role.
     pub(super) fn plural(&self) -> &'static str {
         match self.kind {
             Kind::Pod => "pods",
             Kind::Subnet => "subnets",
             Kind::Service => "services",
+            Kind::EndpointSlice => "endpointslices",
             Kind::IptablesEip => "iptables-eips",
             Kind::VpcNatGateway => "vpc-nat-gateways",
         }
@@ -46,7 +76,7 @@ impl Watched {
 
     /// The API group as a role names it; empty for the core group.
     pub(super) fn group(&self) -> &'static str {
-        match self.kind.api_version().split_once('/') {
+        match self.api_version.split_once('/') {
             Some((group, _)) => group,
             None => "",
         }
@@ -79,7 +109,7 @@ impl Watched {
     }
 
     fn path(&self) -> String {
-        let version = self.kind.api_version();
+        let version = self.api_version;
         let root = if self.group().is_empty() { "api" } else { "apis" };
         format!("/{root}/{version}/{}", self.plural())
     }
@@ -134,6 +164,16 @@ mod tests {
         assert_eq!(kinds(Mode::Node, false), [Kind::Subnet, Kind::Pod]);
         assert_eq!(kinds(Mode::Node, true), [Kind::Subnet, Kind::Pod, Kind::Service]);
         assert_eq!(kinds(gateway, true), [Kind::IptablesEip]);
+    }
+
+    #[test]
+    fn endpoints_are_watched_where_they_decide() {
+        let mut config = config(Mode::Node, true);
+        config.policy.services.require_ready_endpoints = true;
+        let kinds = |config: &IndexConfig| watched(config).into_iter().map(|watched| watched.kind);
+        assert_eq!(kinds(&config).next_back(), Some(Kind::EndpointSlice));
+        config.policy.services.cluster_ips = false;
+        assert!(!kinds(&config).any(|kind| kind == Kind::EndpointSlice));
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn events(outcome: &Outcome) -> Vec<String> {
             Object::Subnet(subnet) => format!("+{} {}", subnet.metadata.name, subnet.spec.cidr_block),
             other @ (Object::Pod(_)
             | Object::Service(_)
+            | Object::EndpointSlice(_)
             | Object::IptablesEip(_)
             | Object::VpcNatGateway(_)) => {
                 panic!("{other:?}")
