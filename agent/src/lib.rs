@@ -10,8 +10,10 @@
 //! - [`show`]: the commands that look at a running agent.
 //! - [`logging`]: what operators read.
 //! - [`rack`]: the way from settings and changes to the rack thread.
+//! - [`capability`]: the right to bind port 179.
 //! - [`run`]: the wiring of all that.
 
+pub mod capability;
 pub mod cli;
 pub mod config;
 pub mod http;

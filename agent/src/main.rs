@@ -1,7 +1,7 @@
 //! The binary `twintor`. All it does is in the library `agent`.
 
 use agent::cli::{self, Command};
-use agent::{logging, run, show};
+use agent::{capability, logging, run, show};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Ok(Command::Show(show)) => return show::run(&show),
         Err(error) => return error.report(),
     };
+    capability::raise_bind_service();
     let ran = logging::init(settings.verbosity, &settings.log)
         .map_err(Into::into)
         .and_then(|()| run::run(&settings));
