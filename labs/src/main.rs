@@ -13,8 +13,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use lab::bench::{self, Plan, Sender};
 use lab::clab::Role;
+use lab::helm::Chart;
 use lab::state::{self, Record};
-use lab::{Lab, demo, kube, netns::Netns, setup, testrun};
+use lab::{Lab, demo, image, kube, netns::Netns, setup, shipped, testrun};
 
 /// Racks in network namespaces: real switches' daemons, the built twintor, and no container engine needed.
 #[derive(Parser)]
@@ -64,6 +65,10 @@ enum Sub {
     Demo,
     /// Build what the Kubernetes scenarios need, where the machine does not have it (once, some minutes).
     KubeBuild,
+    /// Render the plain manifests in deploy/manifests from the chart.
+    Render,
+    /// Build the static binary of the image, lay the image's files out, and run it in there (some minutes).
+    Image,
     /// Run every test of the workspace, the scenarios against real daemons included.
     Test {
         /// Only scenarios whose name contains one of these.
@@ -129,6 +134,8 @@ fn run(command: Sub) -> Result<ExitCode> {
             bench::run(&plan, &mut |line| println!("{line}"))
         }
         Sub::KubeBuild => kube_build(),
+        Sub::Render => render(),
+        Sub::Image => image(),
         Sub::Test { filters } => testrun::run(&filters, &mut |line| println!("{line}")),
     }
 }
@@ -225,6 +232,20 @@ fn kube_build() -> Result<ExitCode> {
     for program in [found.etcd, found.apiserver, found.kubectl] {
         println!("{}", program.display());
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render() -> Result<ExitCode> {
+    let chart = Chart::shipped(&mut |line| println!("{line}"))?;
+    for path in shipped::render(&chart)? {
+        println!("wrote {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn image() -> Result<ExitCode> {
+    let binary = image::build(&mut |line| println!("{line}"))?;
+    println!("{}", image::check(&binary)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Uid;
 
 /// A package, and a file that it brings.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("iproute2", "/sbin/ip"),
     ("frr", "/usr/lib/frr/bgpd"),
     ("bird2", "/usr/sbin/bird"),
@@ -19,6 +19,8 @@ const PACKAGES: [(&str, &str); 9] = [
     ("tshark", "/usr/bin/tshark"),
     ("iptables", "/usr/sbin/iptables"),
     ("nftables", "/usr/sbin/nft"),
+    ("libcap2-bin", "/sbin/capsh"),
+    ("systemd", "/usr/bin/systemd-analyze"),
 ];
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -31,8 +33,8 @@ pub fn machine(say: &mut dyn FnMut(&str)) -> Result<()> {
     );
     packages(
         &PACKAGES,
-        "install FRR, BIRD 2, GoBGP (daemon and CLI), OpenBGPD, ExaBGP, tshark, iptables, nftables and iproute2 with your \
-         package manager",
+        "install FRR, BIRD 2, GoBGP (daemon and CLI), OpenBGPD, ExaBGP, tshark, iptables, nftables, libcap's tools, \
+         systemd-analyze and iproute2 with your package manager",
         say,
     )
 }

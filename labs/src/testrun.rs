@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::helm::Chart;
 use crate::{kube, setup, state};
 
 /// Runs the workspace's tests; with filters, only the scenarios that match.
@@ -20,6 +21,7 @@ pub fn run(filters: &[String], say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
     if filters.is_empty() {
         build_everything()?;
         kube::ensure_apiserver(say)?;
+        Chart::shipped(say)?;
     } else {
         build_agent()?;
     }
@@ -83,7 +85,7 @@ pub fn build_agent_for_speed() -> Result<PathBuf> {
     Ok(state::target_dir()?.join("release/twintor"))
 }
 
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 

@@ -24,7 +24,8 @@ const RECIPE: u32 = 2;
 
 const SUITE: &str = "bookworm";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const GO: &str = "/usr/lib/go-1.19/bin/go";
+/// The compiler.
+pub(crate) const GO: &str = "/usr/lib/go-1.19/bin/go";
 const ELSEWHERE: &str = "point KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl";
 
 /// The programs that make a cluster.
@@ -74,7 +75,7 @@ fn assets(dir: &Path) -> Result<Binaries> {
 }
 
 /// Where things are kept that no lab should have to make twice: `$TWINTOR_LAB_CACHE`, else the user's cache directory.
-fn cache_dir() -> Result<PathBuf> {
+pub(crate) fn cache_dir() -> Result<PathBuf> {
     let set = |name: &str| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -125,13 +126,13 @@ fn works(binary: &Path) -> bool {
     matches!(version, Some(Ok(said)) if said.trim() == format!("Kubernetes v{VERSION}"))
 }
 
-fn lock(path: &Path, say: &mut dyn FnMut(&str)) -> Result<Flock<File>> {
+pub(crate) fn lock(path: &Path, say: &mut dyn FnMut(&str)) -> Result<Flock<File>> {
     let file = File::create(path).with_context(|| format!("open {}", path.display()))?;
     let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => return Ok(lock),
         Err((file, _)) => file,
     };
-    say("waiting for somebody else who builds kube-apiserver");
+    say("waiting for somebody else who builds the same");
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
         .with_context(|| format!("lock {}", path.display()))

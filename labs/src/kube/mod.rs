@@ -16,6 +16,7 @@ pub mod scale;
 mod users;
 
 pub use apiserver_build::{Binaries, ensure_apiserver};
+pub(crate) use apiserver_build::{GO, cache_dir, lock};
 pub use client::{ApiClient, Reply, Watch};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use faulty_api::{Fault, FaultyApi, Rule, Verb};

@@ -1,0 +1,124 @@
+//! The migration page names everything that people come with.
+
+use std::collections::BTreeSet;
+
+use lab::daemons::twintor;
+use lab::netns;
+
+use crate::file;
+
+/// The flags of kube-ovn-speaker (newest line), and those of klog that it takes.
+const INCUMBENT: &[&str] = &[
+    "neighbor-address",
+    "neighbor-ipv6-address",
+    "neighbor-as",
+    "cluster-as",
+    "router-id",
+    "auth-password",
+    "holdtime",
+    "passivemode",
+    "ebgp-multihop",
+    "extended-nexthop",
+    "graceful-restart",
+    "graceful-restart-time",
+    "graceful-restart-deferral-time",
+    "announce-cluster-ip",
+    "nat-gw-mode",
+    "node-name",
+    "node-ips",
+    "allowed-source-addresses",
+    "allowed-source-ipv6-addresses",
+    "enable-bfd",
+    "bfd-min-tx",
+    "bfd-min-rx",
+    "bfd-detection-multiplier",
+    "grpc-host",
+    "grpc-port",
+    "enable-metrics",
+    "pprof-port",
+    "kubeconfig",
+    "log-perm",
+    "logtostderr",
+    "alsologtostderr",
+    "log_file",
+    "log_dir",
+    "log_file_max_size",
+    "v",
+    "vmodule",
+    "stderrthreshold",
+    "alsologtostderrthreshold",
+    "legacy_stderr_threshold_behavior",
+    "one_output",
+    "skip_headers",
+    "skip_log_headers",
+    "add_dir_header",
+    "log_backtrace_at",
+];
+
+/// Every `--flag` of a text.
+fn flags(text: &str) -> BTreeSet<String> {
+    let after = text.split("--").skip(1);
+    let names = after.map(|rest| {
+        let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        rest.split(ends).next().unwrap_or_default()
+    });
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn help() -> String {
+    let binary = twintor::binary().unwrap();
+    netns::run(std::process::Command::new(binary).args(["run", "--help"])).unwrap()
+}
+
+#[test]
+fn it_names_every_flag_of_both() {
+    let page = file("docs/migration.md");
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .collect::<String>();
+    let named = flags(&rows);
+    // A flag stands at the beginning of its line in the help.
+    let help = help();
+    let ours = help.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line
+            .split_once("--")
+            .filter(|(before, _)| before.is_empty() || before.ends_with(", "));
+        let name = flags(&format!("--{}", line?.1)).into_iter().next()?;
+        Some(name)
+    });
+    let ours = ours.filter(|name| name != "help").collect::<BTreeSet<_>>();
+    assert!(ours.len() > 40, "the help is read: {ours:?}");
+    let all = ours.iter().map(String::as_str).chain(INCUMBENT.iter().copied());
+    let missing = all.filter(|name| !named.contains(*name)).collect::<BTreeSet<_>>();
+    assert!(missing.is_empty(), "docs/migration.md has no row for {missing:?}");
+
+    let gone = INCUMBENT.iter().filter(|name| !ours.contains(**name));
+    assert_eq!(gone.count(), 0, "every flag of the incumbent is taken");
+}
+
+#[test]
+fn it_names_no_flag_that_nobody_has() {
+    let page = file("docs/migration.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `--"));
+    let named = rows.map(|row| flags(row).into_iter().next().unwrap_or_default());
+    let known = flags(&help());
+    let unknown = named.filter(|name| !known.contains(name)).collect::<Vec<_>>();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn it_names_every_variable_of_the_environment() {
+    let page = file("docs/migration.md");
+    for name in [
+        "NODE_NAME",
+        "KUBE_NODE_NAME",
+        "POD_IPS",
+        "POD_IP",
+        "GATEWAY_NAME",
+        "KUBERNETES_SERVICE_HOST",
+    ] {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
