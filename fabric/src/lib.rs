@@ -13,6 +13,7 @@ mod config;
 mod coupling;
 mod edge;
 mod next_hop;
+mod plan;
 mod rack;
 mod status;
 
@@ -20,5 +21,6 @@ pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, Ste
 pub use coupling::{BfdNews, BfdProfile};
 pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};
+pub use plan::{ReloadPlan, SessionPlan, SettingChange, Verdict, plan};
 pub use rack::{Action, Rack, RouteChange, SessionId};
 pub use status::{FamilyStatus, Gate, PairState, PlaneStatus, RackStatus, RouteStatus, SessionStatus};

@@ -67,6 +67,37 @@ pub struct DefineError {
     pub max: usize,
 }
 
+impl ExportAttributes {
+    /// Whether a class can be defined with these attributes on every session.
+    ///
+    /// # Errors
+    /// The attributes do not leave room for a prefix in a message.
+    pub fn check(&self) -> Result<(), DefineError> {
+        if self.fit(&STRICTEST) {
+            return Ok(());
+        }
+        Err(DefineError {
+            class: ClassId::DEFAULT.get(),
+            max: STRICTEST.max_message,
+        })
+    }
+
+    /// Whether a prefix has room beside them, with the longest path.
+    fn fit(&self, context: &EncodeContext) -> bool {
+        let style = PathStyle {
+            ebgp: true,
+            local_as: u32::MAX,
+            extended_next_hop: FamilySet::ALL,
+        };
+        let fits_in = |family: Family| {
+            style
+                .path_attributes(self, family)
+                .is_none_or(|path| fits(&EncodedAttributes::new(family, &path, context), context))
+        };
+        Family::ALL.into_iter().all(fits_in)
+    }
+}
+
 /// The classes, and their encoded attributes on the present session.
 #[derive(Debug, Default)]
 pub(super) struct AttributeTable {
@@ -105,27 +136,16 @@ impl AttributeTable {
         if self.classes.get(&class.0) == Some(&attributes) {
             return Ok(false);
         }
-        // Judged by the smallest message and the longest path, so that the answer does not depend on the session.
+        // Judged by the smallest message, so that the answer does not depend on the session.
         let context = EncodeContext {
             max_message: MAX_MESSAGE,
             ..context.unwrap_or(STRICTEST)
         };
-        let style = PathStyle {
-            ebgp: true,
-            local_as: u32::MAX,
-            extended_next_hop: FamilySet::ALL,
-        };
-        for family in Family::ALL {
-            let Some(path) = style.path_attributes(&attributes, family) else {
-                continue;
-            };
-            let encoded = EncodedAttributes::new(family, &path, &context);
-            if !fits(&encoded, &context) {
-                return Err(DefineError {
-                    class: class.0,
-                    max: context.max_message,
-                });
-            }
+        if !attributes.fit(&context) {
+            return Err(DefineError {
+                class: class.0,
+                max: context.max_message,
+            });
         }
         self.classes.insert(class.0, attributes);
         Ok(true)
