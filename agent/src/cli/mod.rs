@@ -14,6 +14,8 @@ mod values;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod migration_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod value_tests;

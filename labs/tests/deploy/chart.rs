@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
+use lab::daemons::twintor;
 use lab::helm::Chart;
-use lab::shipped;
+use lab::{netns, shipped, state};
 use serde_json::{Value, json};
 
 use crate::{chart, file};
@@ -128,7 +130,7 @@ fn the_chart_describes_itself() {
 }
 
 #[test]
-fn each_value_is_in_the_schema_and_has_a_word_about_it() {
+fn each_value_is_in_the_schema() {
     let values: Value = serde_saphyr::from_str(&file("deploy/chart/twintor/values.yaml")).unwrap();
     let schema: Value = serde_json::from_str(&file("deploy/chart/twintor/values.schema.json")).unwrap();
 
@@ -361,29 +363,65 @@ fn a_configuration_replaces_the_flags_of_the_sessions_and_a_password_is_a_file()
     assert!(args(&objects).contains(&"--config=/etc/twintor/config.yaml"));
 }
 
+/// Whatever is wrong with an argument or with the configuration is said before the two sources of objects are.
 #[test]
-fn the_agent_takes_every_argument_that_the_chart_gives() {
+fn the_agent_takes_everything_that_the_chart_gives() {
     let chart = chart();
+    let dir = state::root().unwrap().join("chart");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("tor"), "secret").unwrap();
+    fs::write(dir.join("password"), "secret").unwrap();
     for (name, values) in matrix() {
         let objects = objects(&chart, &values);
-        let args = args(&objects)
-            .into_iter()
-            .map(|arg| arg.replace("$(HOST_IP)", "10.0.0.1"));
-        let mut command = std::process::Command::new(lab::daemons::twintor::binary().unwrap());
-        let output = command
+        let here = |text: &str| {
+            let dir = dir.to_string_lossy();
+            text.replace("$(HOST_IP)", "10.0.0.1")
+                .replace("/etc/twintor-secret", &dir)
+                .replace("/etc/twintor", &dir)
+        };
+        if let Some(map) = of_kind(&objects, "ConfigMap") {
+            let text = map["data"]["config.yaml"].as_str().unwrap();
+            fs::write(dir.join("config.yaml"), here(text)).unwrap();
+        }
+        let output = Command::new(twintor::binary().unwrap())
             .arg("run")
-            .args(args)
+            .args(args(&objects).into_iter().map(here))
             .args(["--manifests=/nowhere", "--kubeconfig=/nowhere"])
             .env_clear()
             .env("NODE_NAME", "node1")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        // A flag that is unknown or has a value of the wrong form ends with 2. What is the matter with a configuration that
-        // is not there, this does not ask.
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-        if of_kind(&objects, "ConfigMap").is_none() {
-            assert!(said.contains("name two sources of objects"), "{name}: {said}");
-        }
+        assert!(said.contains("name two sources of objects"), "{name}: {said}");
     }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Only where somebody has installed helm.
+#[test]
+fn helm_itself_gives_the_same() {
+    if Command::new("helm").arg("version").output().is_err() {
+        return;
+    }
+    let chart = chart();
+    let sorted = |mut objects: Vec<Value>| {
+        objects.sort_by_key(Value::to_string);
+        objects
+    };
+    let file = state::root()
+        .unwrap()
+        .join(format!("values-{}.json", fastrand::u32(..)));
+    for (name, values) in matrix() {
+        fs::write(&file, values.to_string()).unwrap();
+        let text = netns::run(
+            Command::new("helm")
+                .args(["template", "twintor", "--namespace=kube-system", "--values"])
+                .args([file.as_path(), chart.dir()]),
+        );
+        let helms = BTreeMap::from([(name.to_owned(), text.unwrap())]);
+        assert_eq!(sorted(parse(&helms)), sorted(objects(&chart, &values)), "{name}");
+    }
+    fs::remove_file(file).unwrap();
+    netns::run(Command::new("helm").args(["lint", "--strict"]).arg(chart.dir())).unwrap();
 }
