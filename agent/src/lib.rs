@@ -5,6 +5,8 @@
 //! - [`objects`]: the Kubernetes objects, reduced to what is used.
 //! - [`sources`]: where the objects come from, as batches of events.
 //! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
+//! - [`board`]: what is wrong now, for those who ask.
+//! - [`events`]: the same, as Kubernetes Events on the objects at fault.
 //! - [`http`]: health and status over HTTP.
 //! - [`report`]: what is told there, and read by the commands.
 //! - [`show`]: the commands that look at a running agent.
@@ -13,9 +15,11 @@
 //! - [`capability`]: the right to bind port 179.
 //! - [`run`]: the wiring of all that.
 
+pub mod board;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod http;
 pub mod index;
 pub mod logging;

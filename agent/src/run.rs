@@ -8,8 +8,10 @@
 //! The channel from the source is bounded, so a slow announcer slows the source and nothing piles up. The index
 //! is owned by the consuming task alone.
 
+use crate::board::Board;
 use crate::cli::Settings;
 use crate::config::{self, ConfigError, ConfigText, NodeFacts, Resolved};
+use crate::events::{self, EventQueue};
 use crate::http;
 use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
 use crate::objects::Kind;
@@ -68,7 +70,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         for warning in &resolved.warnings {
             tracing::warn!("{warning}");
         }
-        let api = http::Api::new(settings.node_name.as_deref());
+        let board = Board::default();
+        let api = http::Api::new(settings.node_name.as_deref()).with_problems(board.reader());
         if let Some(address) = settings.http {
             http::spawn(address, api.clone());
         }
@@ -77,7 +80,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             _ = signals.next() => return Ok(()),
         };
         api.set_rack(announcer.rack().clone());
-        serve(settings, index_config(settings, &resolved), announcer).await
+        serve(settings, index_config(settings, &resolved), announcer, board).await
     })
 }
 
@@ -91,7 +94,7 @@ fn resolve(settings: &Settings) -> Result<Resolved, ConfigError> {
     config::resolve(text.as_ref().map(ConfigText::document), settings, &node)
 }
 
-/// Runs the source and feeds the announcer until a signal comes.
+/// Runs the source and feeds the announcer until a signal comes. What is wrong is shown on the board.
 ///
 /// # Errors
 ///
@@ -100,12 +103,13 @@ pub async fn serve(
     settings: &Settings,
     index: IndexConfig,
     mut announcer: impl Announcer,
+    board: Board,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let (sender, batches) = mpsc::channel(BATCHES);
-    let source = Source::start(settings, &index, sender).await?;
+    let (source, events) = Source::start(settings, &index, sender).await?;
 
-    let mut consumer = Consumer::new(index);
+    let mut consumer = Consumer::new(index).with_outlets(board, events);
     let ended = tokio::select! {
         () = consumer.consume(batches, &mut announcer) => Err(anyhow::anyhow!("the source of objects ended by itself")),
         name = signals.next() => {
@@ -134,17 +138,22 @@ enum Source {
 }
 
 impl Source {
+    /// The source, and where problems become Events: in a cluster, unless this is the sidecar of a NAT gateway, whose
+    /// account may not write any.
     async fn start(
         settings: &Settings,
         index: &IndexConfig,
         batches: mpsc::Sender<Batch>,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, Option<EventQueue>)> {
         if let Some(dir) = settings.manifests.clone() {
-            return Ok(Self::Manifests(manifests::spawn(dir, batches)?));
+            return Ok((Self::Manifests(manifests::spawn(dir, batches)?), None));
         }
         let client = kubernetes::connect(settings.kubeconfig.as_deref()).await?;
         let kinds = kubernetes::watched(index);
-        Ok(Self::Kubernetes(kubernetes::spawn(&client, kinds, &batches)))
+        let source = kubernetes::spawn(&client, kinds, &batches);
+        let writes_events = settings.gateway_name.is_none();
+        let events = writes_events.then(|| events::spawn(client, settings.node_name.clone()));
+        Ok((Self::Kubernetes(source), events))
     }
 
     /// The receiver must be gone, so that the thread cannot be waiting for it.
@@ -198,6 +207,8 @@ impl Signals {
 /// Folds batches into the index and hands the changes on.
 pub(crate) struct Consumer {
     index: Index,
+    board: Board,
+    events: Option<EventQueue>,
     started: Instant,
     complete: bool,
 }
@@ -206,9 +217,18 @@ impl Consumer {
     pub(crate) fn new(config: IndexConfig) -> Self {
         Self {
             index: Index::new(config),
+            board: Board::default(),
+            events: None,
             started: Instant::now(),
             complete: false,
         }
+    }
+
+    /// Tells there what is wrong, too.
+    pub(crate) fn with_outlets(mut self, board: Board, events: Option<EventQueue>) -> Self {
+        self.board = board;
+        self.events = events;
+        self
     }
 
     /// Until the source ends.
@@ -246,10 +266,25 @@ impl Consumer {
             tracing::info!(desired = self.index.len(), took_ms, "all objects are known");
             announcer.sync_complete().await;
         }
-        // Before that, a pod may only seem to lack its subnet.
-        if self.complete {
-            log_problems(&self.index.take_problem_changes());
+        self.tell_problems(&batch.reports);
+    }
+
+    fn tell_problems(&mut self, reports: &[ReportChange]) {
+        self.board.note(reports);
+        // Before all is known, a pod may only seem to lack its subnet.
+        let changes = if self.complete {
+            self.index.take_problem_changes()
+        } else {
+            Vec::new()
+        };
+        if changes.is_empty() && reports.is_empty() {
+            return;
         }
+        log_problems(&changes);
+        if let Some(events) = &mut self.events {
+            events.take(&changes);
+        }
+        self.board.show(self.complete.then_some(&self.index));
     }
 
     /// Deletes what was missing, unless that is too much to be believed at once.

@@ -94,7 +94,7 @@ async fn from_file_to_announcer_until_the_signal() {
     let notebook = Notebook::default();
     let served = {
         let notebook = notebook.clone();
-        tokio::spawn(async move { serve(&settings, index_of(&settings), notebook).await })
+        tokio::spawn(async move { serve(&settings, index_of(&settings), notebook, Board::default()).await })
     };
     notebook.wait_for(&["+10.96.0.1/32", "complete"]).await;
 

@@ -8,6 +8,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use crate::board::BoardReader;
 use fabric::RackHandle;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -40,6 +41,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default)]
 pub struct Api {
     rack: Arc<OnceLock<RackHandle>>,
+    problems: Option<BoardReader>,
     node: Option<Arc<str>>,
 }
 
@@ -49,8 +51,16 @@ impl Api {
     pub fn new(node: Option<&str>) -> Self {
         Self {
             rack: Arc::default(),
+            problems: None,
             node: node.map(Into::into),
         }
+    }
+
+    /// Tells about the problems on this board, too.
+    #[must_use]
+    pub fn with_problems(mut self, problems: BoardReader) -> Self {
+        self.problems = Some(problems);
+        self
     }
 
     /// The rack runs: from now on there is something to tell. Only the first call counts.

@@ -1,7 +1,7 @@
 //! What each address answers.
 
 use super::{ANSWER_WITHIN, Api};
-use crate::report::{BfdReport, RecordingReport, RouteReport, StatusReport};
+use crate::report::{BfdReport, ProblemsReport, RecordingReport, RouteReport, StatusReport};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -23,6 +23,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/problems", get(problems))
         .route("/api/v1/bfd", get(bfd))
         .route("/api/v1/bfd/{peer}/recording", get(recording))
         .route("/api/v1/bfd/{peer}/recording.pcapng", get(capture))
@@ -32,7 +33,7 @@ pub(super) fn router(api: Api) -> Router {
             get(async || (StatusCode::NOT_FOUND, "this version has no metrics yet\n")),
         )
         .fallback(async || {
-            let known = "/healthz, /livez, /readyz, /api/v1/status, /api/v1/bfd, /api/v1/bfd/PEER/recording, \
+            let known = "/healthz, /livez, /readyz, /api/v1/status, /api/v1/problems, /api/v1/bfd, /api/v1/bfd/PEER/recording, \
                          /api/v1/bfd/PEER/recording.pcapng, /api/v1/routes/PREFIX";
             (
                 StatusCode::NOT_FOUND,
@@ -89,7 +90,19 @@ async fn status(State(api): State<Api>) -> Result<Json<StatusReport>, Refusal> {
         node: api.node.as_deref().map(str::to_owned),
         rack,
         bfd,
+        problems: problems_report(&api),
     }))
+}
+
+async fn problems(State(api): State<Api>) -> Json<ProblemsReport> {
+    Json(problems_report(&api))
+}
+
+fn problems_report(api: &Api) -> ProblemsReport {
+    let problems = api.problems.as_ref();
+    problems
+        .map(|board| board.read().as_ref().clone())
+        .unwrap_or_default()
 }
 
 async fn bfd(State(api): State<Api>) -> Result<Json<BfdReport>, Refusal> {

@@ -39,7 +39,7 @@ mod tests;
 
 pub use explain::{Reason, Via};
 pub use policy::Policy;
-pub use problem::{Problem, ProblemChange, ProblemKind, Severity};
+pub use problem::{Problem, ProblemChange, ProblemCount, ProblemKind, Severity};
 pub use withheld::{Because, Withheld};
 
 use crate::objects::{Kind, Object, ObjectKey};
@@ -238,6 +238,17 @@ impl Index {
     /// What is wrong with which objects now, in the order of the objects.
     pub fn problems(&self) -> impl Iterator<Item = Problem> + '_ {
         self.problems.iter()
+    }
+
+    /// How many things are wrong now.
+    pub fn problem_count(&self) -> ProblemCount {
+        self.problems.count()
+    }
+
+    /// As [`problems`](Self::problems), but warnings before notes.
+    pub fn problems_by_severity(&self) -> impl Iterator<Item = Problem> + '_ {
+        let warnings = self.problems.iter_of(Severity::Warning);
+        warnings.chain(self.problems.iter_of(Severity::Note))
     }
 
     /// Which problems came or went since the last call, each once.

@@ -137,6 +137,36 @@ impl ProblemKind {
         }
     }
 
+    /// A short name for machines, as in the reason of a Kubernetes Event.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownValue(_) => "UnknownValue",
+            Self::LocalWithoutNodeName => "LocalWithoutNodeName",
+            Self::LocalUnsupported => "LocalUnsupported",
+            Self::LocalNeedsEndpoints => "LocalNeedsEndpoints",
+            Self::TrafficPolicyLocal(_) => "TrafficPolicyLocal",
+            Self::NoReadyEndpoints(_) => "NoReadyEndpoints",
+            Self::Terminating => "Terminating",
+            Self::PodNotReady => "PodNotReady",
+            Self::BlockTooLarge(_) => "BlockTooLarge",
+            Self::NotScheduled => "NotScheduled",
+            Self::HostNetwork => "HostNetwork",
+            Self::NoAddress => "NoAddress",
+            Self::NoSubnet(_) => "NoSubnet",
+            Self::SubnetMissing(_) => "SubnetMissing",
+            Self::SubnetNotReady(_) => "SubnetNotReady",
+            Self::BadAddress(_) => "BadAddress",
+            Self::BadCidr(_) => "BadCidr",
+            Self::NoPeer(_) => "NoPeer",
+            Self::ServicesOff => "ServicesOff",
+            Self::ServiceType(_) => "ServiceType",
+            Self::Headless => "Headless",
+            Self::NotAGateway => "NotAGateway",
+            Self::OtherGateway(_) => "OtherGateway",
+            Self::EipNotReady => "EipNotReady",
+        }
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -182,6 +212,15 @@ impl fmt::Display for Problem {
         let remedy = self.kind.remedy();
         write!(f, "{}: {}: {}; {remedy}", self.object, self.field, self.kind)
     }
+}
+
+/// How many problems there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProblemCount {
+    /// Of severity [`Severity::Warning`].
+    pub warnings: usize,
+    /// Of severity [`Severity::Note`].
+    pub notes: usize,
 }
 
 /// A problem that came or went.
@@ -256,8 +295,30 @@ impl Problems {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Problem> + '_ {
+        self.all().map(|(object, finding)| self.problem(object, finding))
+    }
+
+    pub(super) fn iter_of(&self, severity: Severity) -> impl Iterator<Item = Problem> + '_ {
+        let those = self
+            .all()
+            .filter(move |(_, (_, kind))| kind.severity() == severity);
+        those.map(|(object, finding)| self.problem(object, finding))
+    }
+
+    pub(super) fn count(&self) -> ProblemCount {
+        let mut count = ProblemCount::default();
+        for (_, (_, kind)) in self.all() {
+            match kind.severity() {
+                Severity::Warning => count.warnings += 1,
+                Severity::Note => count.notes += 1,
+            }
+        }
+        count
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Arc<ObjectKey>, &Finding)> {
         let all = self.current.iter();
-        all.flat_map(|(object, findings)| findings.iter().map(|finding| self.problem(object, finding)))
+        all.flat_map(|(object, findings)| findings.iter().map(move |finding| (object, finding)))
     }
 
     fn problem(&self, object: &ObjectKey, (field, kind): &Finding) -> Problem {

@@ -1,9 +1,11 @@
 //! What the HTTP API says and the commands read: one set of types for both ends.
 
 mod bfd;
+mod problems;
 mod recording;
 
 pub use bfd::{BfdCounters, BfdExtra, BfdListener, BfdPeer, BfdReport, BfdStatus, BfdThread};
+pub use problems::{LISTED, ProblemReport, ProblemsReport};
 pub use recording::{Entry, EventReport, PacketReport, RecordingReport};
 
 use fabric::{PairState, RackStatus, RouteStatus};
@@ -22,6 +24,9 @@ pub struct StatusReport {
     pub rack: RackStatus,
     /// The BFD sessions; `None` if the BFD thread does not answer.
     pub bfd: Option<BfdReport>,
+    /// What cannot be announced or not be read. It does not make the node unhealthy: everything else is announced.
+    #[serde(default)]
+    pub problems: ProblemsReport,
 }
 
 /// The answer of `/api/v1/routes/{prefix}`.

@@ -1,13 +1,16 @@
 //! `twintor status` for people.
 
 use super::table::{printable, table, uptime};
-use crate::report::{StatusReport, pair_word};
+use crate::report::{ProblemsReport, StatusReport, pair_word};
 use fabric::{FamilyStatus, PlaneStatus, SessionStatus};
 use std::fmt::Write;
 
 const HEAD: [&str; 11] = [
     "Plane", "Neighbor", "AS", "State", "Up/Down", "BFD", "Next hop", "Desired", "Sent", "Rcvd", "Reason",
 ];
+
+/// How many problems are shown.
+const SHOWN: usize = 5;
 
 /// A head, a line for each session, and what is to be looked at.
 pub(super) fn text(report: &StatusReport) -> String {
@@ -38,12 +41,29 @@ pub(super) fn text(report: &StatusReport) -> String {
         sessions.map(|session| row(report, plane, session))
     });
     text.push_str(&table(HEAD, &rows.collect::<Vec<_>>()));
+    text.push_str(&problems(&report.problems));
     let complaints = report.complaints();
     if !complaints.is_empty() {
         text.push_str("\nNot healthy:\n");
     }
     for complaint in complaints {
         let _ = writeln!(text, "- {}", printable(&complaint));
+    }
+    text
+}
+
+/// The count, and the first few.
+fn problems(report: &ProblemsReport) -> String {
+    if report.warnings + report.notes == 0 {
+        return String::new();
+    }
+    let mut text = format!("\nProblems: {}, notes: {}\n", report.warnings, report.notes);
+    for problem in report.listed.iter().take(SHOWN) {
+        text.push_str(&format!("- {}\n", printable(&problem.line())));
+    }
+    let more = (report.warnings + report.notes).saturating_sub(SHOWN);
+    if more > 0 {
+        text.push_str(&format!("- and {more} more: see twintor status -o json\n"));
     }
     text
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::report::ProblemReport;
 use fabric::{Gate, PairState, RackStatus};
 use std::net::Ipv4Addr;
 
@@ -52,6 +53,7 @@ fn report(sessions: Vec<SessionStatus>, pair: PairState) -> StatusReport {
             planes: ["a", "b"].into_iter().zip(sessions).map(plane).collect(),
         },
         bfd: serde_json::from_value(bfd).ok(),
+        problems: ProblemsReport::default(),
     }
 }
 
@@ -119,4 +121,35 @@ fn durations_are_those_of_frr() {
     ] {
         assert_eq!(uptime(seconds), text);
     }
+}
+
+#[test]
+fn the_first_problems_are_shown_and_all_are_counted() {
+    let mut report = report(vec![session("10.1.1.1", Some(1))], PairState::Both);
+    let problem = |number| ProblemReport {
+        severity: "warning".to_owned(),
+        subject: format!("Pod web/p{number}"),
+        field: Some("ovn.kubernetes.io/bgp".to_owned()),
+        message: "means \u{1b}nothing".to_owned(),
+        remedy: Some("use true".to_owned()),
+    };
+    report.problems = ProblemsReport {
+        warnings: 7,
+        notes: 1,
+        listed: (0..6).map(problem).collect(),
+    };
+    let text = text(&report);
+    assert!(
+        text.contains("\nProblems: 7, notes: 1\n- Pod web/p0: ovn.kubernetes.io/bgp: means "),
+        "{text}"
+    );
+    assert!(
+        text.contains("Pod web/p4: ") && !text.contains("Pod web/p5: "),
+        "{text}"
+    );
+    assert!(
+        text.contains("- and 3 more: see twintor status -o json\n"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'));
 }

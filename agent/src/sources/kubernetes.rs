@@ -28,7 +28,7 @@ mod decode_tests;
 #[cfg(test)]
 mod follow_tests;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 
 pub use connect::{ConnectError, connect};
 pub use watched::{Watched, watched};
