@@ -1,10 +1,12 @@
 //! What the kernel knows of the way to a peer, and when it changes.
 //!
 //! [`path_to`] asks once, like `ip route get`. [`PathWatch`] asks again whenever links, addresses, routes or
-//! rules change. Everything runs in the network namespace of the thread that opens the sockets.
+//! rules change. [`routes`] keeps routes of our own. Everything runs in the network namespace of the thread that
+//! opens the sockets.
 
 mod events;
 mod query;
+pub mod routes;
 mod watch;
 
 use std::io;
