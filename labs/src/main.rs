@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use lab::bench::{self, Plan, Sender};
 use lab::clab::Role;
 use lab::helm::Chart;
@@ -71,27 +71,67 @@ enum Sub {
     Image,
     /// Run every test of the workspace, the scenarios against real daemons included.
     Test {
-        /// Only scenarios whose name contains one of these.
+        /// Only these of the lab's tests: a word that names test binaries (`scenarios`, `kube`) chooses those, any other
+        /// word the tests whose name contains it.
         filters: Vec<String>,
     },
-    /// Measure twintor beside BIRD, FRR and GoBGP.
+    /// Measure twintor; without a name for what, as `routes` does.
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
-        /// Only these senders.
-        #[arg(long, value_delimiter = ',')]
-        only: Vec<String>,
-        /// How many host routes.
-        #[arg(long, value_delimiter = ',', default_values_t = [100_000])]
-        routes: Vec<u32>,
-        /// How often each full table is sent.
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-        /// How many single changes are timed; 0 for none.
-        #[arg(long, default_value_t = 300)]
-        samples: usize,
-        /// The longest that one full table may take, in seconds.
-        #[arg(long, default_value_t = 120)]
-        time_box: u64,
+        #[command(subcommand)]
+        what: Option<Measure>,
+        #[command(flatten)]
+        routes: Routes,
     },
+}
+
+#[derive(Subcommand)]
+enum Measure {
+    /// Full tables and single changes, beside BIRD, FRR and GoBGP.
+    Routes(Routes),
+    /// A cluster of many pods: from a change at a real API server to both wires, memory, load.
+    Kube(Kube),
+}
+
+#[derive(Args)]
+struct Routes {
+    /// Only these senders.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// How many host routes.
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000])]
+    routes: Vec<u32>,
+    /// How often each full table is sent.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How many single changes are timed; 0 for none.
+    #[arg(long, default_value_t = 300)]
+    samples: usize,
+    /// The longest that one full table may take, in seconds.
+    #[arg(long, default_value_t = 120)]
+    time_box: u64,
+}
+
+#[derive(Args)]
+struct Kube {
+    /// How many pods there are in the background; the last number is that of the idle and the busy cluster.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 10_000, 100_000])]
+    pods: Vec<u32>,
+    /// How many single changes are timed with each number of pods.
+    #[arg(long, default_value_t = 300)]
+    samples: usize,
+    /// How long the idle agent is observed, in seconds.
+    #[arg(long, default_value_t = 60)]
+    idle: u64,
+    /// How many pods change in a second of the busy cluster.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+    /// For how long they change, in seconds.
+    #[arg(long, default_value_t = 30)]
+    busy: u64,
+    /// A look at it: up to 2000 pods, and everything shorter. Says nothing about the limits.
+    #[arg(long)]
+    quick: bool,
 }
 
 fn main() -> ExitCode {
@@ -116,27 +156,41 @@ fn run(command: Sub) -> Result<ExitCode> {
         Sub::Exec { lab, node, command } => exec(&lab, &node, &command),
         Sub::List => list(),
         Sub::Demo => demo::run(&mut |line| println!("{line}")),
-        Sub::Bench {
-            only,
-            routes,
-            rounds,
-            samples,
-            time_box,
-        } => {
-            let time_box = Duration::from_secs(time_box);
-            let plan = Plan {
-                senders: senders(&only)?,
-                counts: routes,
-                rounds,
-                samples,
-                time_box,
-            };
-            bench::run(&plan, &mut |line| println!("{line}"))
-        }
+        Sub::Bench { what, routes } => measure(what.unwrap_or(Measure::Routes(routes))),
         Sub::KubeBuild => kube_build(),
         Sub::Render => render(),
         Sub::Image => image(),
         Sub::Test { filters } => testrun::run(&filters, &mut |line| println!("{line}")),
+    }
+}
+
+fn measure(what: Measure) -> Result<ExitCode> {
+    let say = &mut |line: &str| println!("{line}");
+    match what {
+        Measure::Routes(routes) => {
+            let plan = Plan {
+                senders: senders(&routes.only)?,
+                counts: routes.routes,
+                rounds: routes.rounds,
+                samples: routes.samples,
+                time_box: Duration::from_secs(routes.time_box),
+            };
+            bench::run(&plan, say)
+        }
+        Measure::Kube(kube) => bench::kube::run(&kube.plan(), say),
+    }
+}
+
+impl Kube {
+    fn plan(self) -> bench::kube::Plan {
+        let plan = bench::kube::Plan {
+            pods: self.pods,
+            samples: self.samples,
+            idle: Duration::from_secs(self.idle),
+            rate: self.rate,
+            busy: Duration::from_secs(self.busy),
+        };
+        if self.quick { plan.quick() } else { plan }
     }
 }
 

@@ -96,7 +96,8 @@ pub(super) fn measure(samples: usize, binary: &Path) -> Result<Latency> {
     })
 }
 
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
+/// The smallest sample that so many per cent of all do not exceed.
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let position = (sorted.len() * percent).div_ceil(100);
     sorted
         .get(position.saturating_sub(1))

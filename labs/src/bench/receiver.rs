@@ -1,7 +1,8 @@
 //! A receiver that counts and forgets, so that it is never the slow side.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +23,8 @@ pub(super) struct Receiver {
     unread: std::ops::Range<usize>,
     last_keepalive: Instant,
     tally: Tally,
+    keeps: bool,
+    table: HashSet<Ipv4Addr>,
 }
 
 /// What a receiver has counted.
@@ -77,6 +80,31 @@ impl Receiver {
         Ok(self.tally.last)
     }
 
+    /// Keeps the host routes from now on, instead of only counting them.
+    pub(super) fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    /// The host routes that were announced and not withdrawn, if it keeps them.
+    pub(super) fn table(&self) -> &HashSet<Ipv4Addr> {
+        &self.table
+    }
+
+    /// Reads until the host routes satisfy a condition.
+    pub(super) fn until(
+        &mut self,
+        deadline: Duration,
+        mut holds: impl FnMut(&HashSet<Ipv4Addr>) -> bool,
+    ) -> Result<()> {
+        let end = Instant::now() + deadline;
+        while !holds(&self.table) {
+            ensure!(Instant::now() < end, "not within {deadline:?}");
+            self.step()?;
+        }
+        Ok(())
+    }
+
     fn new(stream: TcpStream, connected: Instant) -> Self {
         let tally = Tally {
             connected,
@@ -94,6 +122,8 @@ impl Receiver {
             unread: 0..0,
             last_keepalive: connected,
             tally,
+            keeps: false,
+            table: HashSet::new(),
         }
     }
 
@@ -119,7 +149,12 @@ impl Receiver {
             let (kind, body) = (self.buffer[self.unread.start + 18], self.unread.start + HEADER);
             let end = self.unread.start + length;
             match kind {
-                UPDATE => self.tally.count(&self.buffer[body..end], now)?,
+                UPDATE => {
+                    self.tally.count(&self.buffer[body..end], now)?;
+                    if self.keeps {
+                        keep(&mut self.table, &self.buffer[body..end])?;
+                    }
+                }
                 NOTIFICATION => bail!("a NOTIFICATION: {:02x?}", &self.buffer[body..end]),
                 _ => {}
             }
@@ -167,6 +202,25 @@ impl Tally {
 fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+fn keep(table: &mut HashSet<Ipv4Addr>, body: &[u8]) -> Result<()> {
+    let (withdrawn, rest) = field(body).context("the withdrawn routes")?;
+    let (_, nlri) = field(rest).context("the path attributes")?;
+    for address in hosts(withdrawn) {
+        table.remove(&address?);
+    }
+    for address in hosts(nlri) {
+        table.insert(address?);
+    }
+    Ok(())
+}
+
+fn hosts(bytes: &[u8]) -> impl Iterator<Item = Result<Ipv4Addr>> + '_ {
+    bytes.chunks(5).map(|chunk| match chunk {
+        [32, a, b, c, d] => Ok(Ipv4Addr::new(*a, *b, *c, *d)),
+        other => bail!("not a host route: {other:02x?}"),
+    })
 }
 
 fn prefixes(mut bytes: &[u8]) -> u64 {

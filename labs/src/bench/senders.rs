@@ -81,10 +81,14 @@ impl fmt::Display for Sender {
 
 /// Starts twintor in the node with these objects.
 pub(super) fn start_twintor(lab: &Lab, manifests: &Manifests, binary: &Path) -> Result<()> {
-    let dir = format!("--manifests={}", manifests.dir().display());
+    start_twintor_on(lab, &format!("--manifests={}", manifests.dir().display()), binary)
+}
+
+/// Starts twintor in the node with the objects of this source, given as an argument.
+pub(super) fn start_twintor_on(lab: &Lab, source: &str, binary: &Path) -> Result<()> {
     let args = [
         "run",
-        &dir,
+        source,
         "--node-name=node1",
         "--cluster-as=65000",
         "--neighbor-as=65030",

@@ -15,7 +15,7 @@ use super::apiserver_build::{Binaries, ensure_apiserver};
 use super::client::ApiClient;
 use super::kinds::{Kind, path_of};
 use super::mgmt::Mgmt;
-use super::users::{self, ADMIN, User};
+use super::users::{self, ADMIN, TWINTOR, User};
 use crate::netns::Netns;
 use crate::process::{Daemon, ProcId, Recipe, read_lossy};
 use crate::state::{self, Record};
@@ -23,6 +23,9 @@ use crate::wait::{self, PATIENCE};
 
 /// Where the API server of a cluster of its own listens.
 const PORT: u16 = 6443;
+
+/// The account and the role of the agent, as the project ships them.
+const ROLE: &str = "deploy/manifests/rbac.yaml";
 
 const ETCD: &str = "etcd";
 const APISERVER: &str = "kube-apiserver";
@@ -197,6 +200,17 @@ impl Cluster {
         let file = self.dir.join(format!("apply-{}.yaml", fastrand::u32(..)));
         fs::write(&file, yaml).with_context(|| format!("write {}", file.display()))?;
         self.kubectl(&["apply", "-f", &file.to_string_lossy()]).map(drop)
+    }
+
+    /// Gives [`TWINTOR`] the role that the project ships, and waits until it is in force.
+    pub fn apply_role(&self) -> Result<()> {
+        let file = state::workspace()?.join(ROLE);
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        self.apply(&text)?;
+        let client = self.client_as(TWINTOR)?;
+        wait::until_true("the role is in force", PATIENCE, || {
+            Ok(client.get("/api/v1/pods?limit=1")?.status == 200)
+        })
     }
 
     /// Creates an object with its status, which takes a second request as it does for a controller.

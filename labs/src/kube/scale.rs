@@ -25,6 +25,23 @@ const BATCH: usize = 500;
 /// The first address: 10.64.0.0/10 has room for four million.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 0);
 
+/// Changes pods in a cluster's store.
+#[derive(Debug)]
+pub struct Writer {
+    load: Load,
+    template: Value,
+    etcd: ApiClient,
+}
+
+/// What a pod looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Whether it is to be announced.
+    pub annotated: bool,
+    /// Something that concerns nobody but changes the object.
+    pub mark: u32,
+}
+
 /// A cluster's worth of pods.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
@@ -45,7 +62,7 @@ impl Load {
     /// The pods, each as big as one is in a real cluster.
     pub fn pods(self) -> impl Iterator<Item = Value> {
         let template = template();
-        (0..self.pods).map(move |number| self.pod(&template, number))
+        (0..self.pods).map(move |number| self.pod(&template, number, self.look(number)))
     }
 
     /// The address of a pod.
@@ -64,16 +81,10 @@ impl Load {
     /// Puts the pods and their subnet into the cluster's store, and waits until the API server lists them.
     pub fn fill(&self, cluster: &Cluster) -> Result<()> {
         cluster.create(&self.subnet())?;
-        let etcd = ApiClient::plain(cluster.etcd_address()).from(cluster.netns());
-        let mut batch = Vec::new();
-        for (number, pod) in self.pods().enumerate() {
-            batch.push(put(&pod)?);
-            if batch.len() == BATCH || number + 1 == self.pods as usize {
-                let transaction = json!({ "success": std::mem::take(&mut batch) });
-                etcd.post("/v3/kv/txn", &transaction)?
-                    .ok()
-                    .context("write to etcd")?;
-            }
+        let writer = self.writer(cluster);
+        let all = (0..self.pods).map(|number| (number, Some(self.look(number))));
+        for batch in all.collect::<Vec<_>>().chunks(BATCH) {
+            writer.write(batch)?;
         }
         let client = cluster.client()?;
         let last = format!(
@@ -95,15 +106,35 @@ impl Load {
         Ok(())
     }
 
-    fn pod(&self, template: &Value, number: u32) -> Value {
+    /// What a pod looks like at first.
+    pub fn look(&self, number: u32) -> Look {
+        Look {
+            annotated: self.annotated_every > 0 && number.is_multiple_of(self.annotated_every),
+            mark: 0,
+        }
+    }
+
+    /// For changes of many pods at a time.
+    pub fn writer(self, cluster: &Cluster) -> Writer {
+        Writer {
+            load: self,
+            template: template(),
+            etcd: ApiClient::plain(cluster.etcd_address()).from(cluster.netns()),
+        }
+    }
+
+    fn pod(&self, template: &Value, number: u32, look: Look) -> Value {
         let mut pod = template.clone();
         let address = self.address(number).to_string();
         let meta = &mut pod["metadata"];
         meta["name"] = name(number).into();
         meta["uid"] = format!("00000000-0000-4000-8000-{number:012}").into();
         meta["annotations"]["ovn.kubernetes.io/ip_address"] = address.as_str().into();
-        if self.annotated_every > 0 && number.is_multiple_of(self.annotated_every) {
+        if look.annotated {
             meta["annotations"][BGP] = "true".into();
+        }
+        if look.mark > 0 {
+            meta["labels"]["mark"] = look.mark.to_string().into();
         }
         pod["spec"]["nodeName"] = format!("node{}", 1 + number % self.nodes.max(1)).into();
         pod["status"]["podIP"] = address.as_str().into();
@@ -155,18 +186,26 @@ fn template() -> Value {
     pod
 }
 
-fn name(number: u32) -> String {
-    format!("app-5d4f8c7b9-{number:07}")
+impl Writer {
+    /// Gives pods a look, or takes them away, all at the same moment. Each pod may be there only once.
+    pub fn write(&self, pods: &[(u32, Option<Look>)]) -> Result<()> {
+        let steps = pods.iter().map(|(number, look)| {
+            let key = BASE64_STANDARD.encode(format!("/registry/pods/default/{}", name(*number)));
+            let Some(look) = look else {
+                return json!({ "requestDeleteRange": { "key": key } });
+            };
+            let pod = self.load.pod(&self.template, *number, *look).to_string();
+            json!({ "requestPut": { "key": key, "value": BASE64_STANDARD.encode(pod) } })
+        });
+        let transaction = json!({ "success": steps.collect::<Vec<_>>() });
+        let reply = self.etcd.post("/v3/kv/txn", &transaction)?;
+        reply.ok().context("write to etcd").map(drop)
+    }
 }
 
-fn put(pod: &Value) -> Result<Value> {
-    let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
-    let key = format!("/registry/pods/default/{name}");
-    let text = pod.to_string();
-    Ok(json!({ "requestPut": {
-        "key": BASE64_STANDARD.encode(key),
-        "value": BASE64_STANDARD.encode(text),
-    } }))
+/// The name of a pod.
+pub fn name(number: u32) -> String {
+    format!("app-5d4f8c7b9-{number:07}")
 }
 
 fn spec() -> Value {
