@@ -178,14 +178,30 @@ mod tests {
             (&["kube"][..], &["kube", "kube_agent"][..], &[][..]),
             (&["kube_agent"], &["kube_agent"], &[]),
             (&["kube_agent", "sidecar"], &["kube_agent"], &["sidecar"]),
-            (&["bfd", "kubectl"], &["kube", "kube_agent", "scenarios"], &["bfd", "kubectl"]),
+            (
+                &["bfd", "kubectl"],
+                &["kube", "kube_agent", "scenarios"],
+                &["bfd", "kubectl"],
+            ),
             (&[], &["kube", "kube_agent", "scenarios"], &[]),
         ] {
             let (chosen, filters) = choice(words);
-            assert_eq!((chosen.as_slice(), filters.as_slice()), (
-                binaries.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().as_slice(),
-                tests.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().as_slice(),
-            ), "{words:?}");
+            assert_eq!(
+                (chosen.as_slice(), filters.as_slice()),
+                (
+                    binaries
+                        .iter()
+                        .map(|name| (*name).to_owned())
+                        .collect::<Vec<_>>()
+                        .as_slice(),
+                    tests
+                        .iter()
+                        .map(|name| (*name).to_owned())
+                        .collect::<Vec<_>>()
+                        .as_slice(),
+                ),
+                "{words:?}"
+            );
         }
     }
 

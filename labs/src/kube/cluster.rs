@@ -166,6 +166,42 @@ impl Cluster {
         users::write_kubeconfig(&file, &server, Some(&self.authority()), self.user(user)?)
     }
 
+    /// What a pod of this account has mounted: a directory with its token, the certificates and the namespace.
+    pub fn account_dir(&self, user: &str) -> Result<PathBuf> {
+        let dir = self.dir.join("account").join(user.replace(':', "-"));
+        fs::create_dir_all(&dir)?;
+        fs::copy(self.authority(), dir.join("ca.crt"))?;
+        fs::write(dir.join("namespace"), user.split(':').nth(2).unwrap_or("default"))?;
+        fs::write(dir.join("token"), &self.user(user)?.token)?;
+        Ok(dir)
+    }
+
+    /// The environment of every pod.
+    pub fn pod_env(&self) -> Vec<(String, String)> {
+        vec![
+            (
+                "KUBERNETES_SERVICE_HOST".to_owned(),
+                self.address.ip().to_string(),
+            ),
+            (
+                "KUBERNETES_SERVICE_PORT".to_owned(),
+                self.address.port().to_string(),
+            ),
+        ]
+    }
+
+    /// A token of a service account that exists, as kubelet gets it for a pod. It ends with the account.
+    pub fn request_token(&self, namespace: &str, account: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+        let reply = self.client()?.post(&path, &request)?.ok();
+        let reply = reply.with_context(|| format!("request a token of {account}"))?;
+        let token = reply["status"]["token"]
+            .as_str()
+            .context("no token in the answer")?;
+        Ok(token.to_owned())
+    }
+
     /// A client that may do everything, asking from the cluster's own namespace.
     pub fn client(&self) -> Result<ApiClient> {
         self.client_as(ADMIN)

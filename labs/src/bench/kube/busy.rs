@@ -123,7 +123,10 @@ impl Pods {
                     mark: self.mark,
                 }),
                 (Some(_), 2) => None,
-                (Some(look), _) => Some(Look { mark: self.mark, ..look }),
+                (Some(look), _) => Some(Look {
+                    mark: self.mark,
+                    ..look
+                }),
                 (None, way) => Some(Look {
                     annotated: way < 2,
                     mark: self.mark,

@@ -85,13 +85,7 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
     })
 }
 
-fn measure(
-    plan: &Plan,
-    pods: u32,
-    last: bool,
-    binary: &Path,
-    say: &mut dyn FnMut(&str),
-) -> Result<Figures> {
+fn measure(plan: &Plan, pods: u32, last: bool, binary: &Path, say: &mut dyn FnMut(&str)) -> Result<Figures> {
     let mut world = World::up(pods, binary)?;
     let memory = Memory::of(world.agent()?)?;
     let idle = match last {
@@ -129,7 +123,10 @@ fn print(all: &[Figures], plan: &Plan, say: &mut dyn FnMut(&str)) {
             Some(limit) if measured <= limit => format!("{limit} {unit}"),
             Some(limit) => format!("{limit} {unit}   MISSED"),
         };
-        say(&format!("{what:58} {:>12} {limit:>12}", format!("{measured:.2} {unit}")));
+        say(&format!(
+            "{what:58} {:>12} {limit:>12}",
+            format!("{measured:.2} {unit}")
+        ));
     };
     for Figures { pods, latency, .. } in all {
         let name = |what: &str| format!("{pods} pods: PATCH acknowledged to both wires, {what}");
@@ -140,9 +137,26 @@ fn print(all: &[Figures], plan: &Plan, say: &mut dyn FnMut(&str)) {
         row(name("p50"), latency.sent.p50, "ms", None);
         row(name("p99"), latency.sent.p99, "ms", None);
     }
-    for Figures { pods, memory, idle, busy, .. } in all {
-        row(format!("{pods} pods: RSS after sync"), memory.rss_mib, "MiB", Some(64.0));
-        row(format!("{pods} pods: peak RSS up to then"), memory.peak_mib, "MiB", Some(96.0));
+    for Figures {
+        pods,
+        memory,
+        idle,
+        busy,
+        ..
+    } in all
+    {
+        row(
+            format!("{pods} pods: RSS after sync"),
+            memory.rss_mib,
+            "MiB",
+            Some(64.0),
+        );
+        row(
+            format!("{pods} pods: peak RSS up to then"),
+            memory.peak_mib,
+            "MiB",
+            Some(96.0),
+        );
         if let Some(idle) = idle {
             let name = format!("{pods} pods: idle for {} s, share of a core", plan.idle.as_secs());
             row(name, idle.core_percent, "%", Some(0.5));
@@ -150,7 +164,12 @@ fn print(all: &[Figures], plan: &Plan, say: &mut dyn FnMut(&str)) {
         let Some(busy) = busy else { continue };
         let name = |what: &str| format!("{pods} pods, {} changes/s: {what}", plan.rate);
         row(name("changes made per second"), busy.rate, "/s", None);
-        row(name("routes lost or too many"), busy.wrong() as f64, "", Some(0.0));
+        row(
+            name("routes lost or too many"),
+            busy.wrong() as f64,
+            "",
+            Some(0.0),
+        );
         row(name("last change to the exact set"), busy.settled_ms, "ms", None);
         row(name("share of a core"), busy.core_percent, "%", None);
         row(name("peak RSS"), busy.memory.peak_mib, "MiB", Some(96.0));

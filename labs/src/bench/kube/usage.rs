@@ -79,7 +79,9 @@ impl Meter {
 /// User and system time of all threads, those that have ended included.
 fn processor_time(process: i32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("read the processor time")?;
-    let (_, fields) = stat.rsplit_once(')').context("no name in the state of a process")?;
+    let (_, fields) = stat
+        .rsplit_once(')')
+        .context("no name in the state of a process")?;
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
     let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the kernel has no ticks")?;
