@@ -3,19 +3,53 @@
 #[cfg(test)]
 mod tests;
 
+use net::bfd::Auth;
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
-/// What a plane's BFD is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a plane's BFD is to do. Its `Debug` shows no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BfdProfile {
-    /// Desired minimum transmit interval.
+    /// Desired minimum transmit interval, 1 µs to 4294.967295 s. Can be changed while BFD is up, without a flap.
     pub min_tx: Duration,
-    /// Required minimum receive interval.
+    /// Required minimum receive interval, likewise.
     pub min_rx: Duration,
-    /// Detection multiplier.
-    pub multiplier: std::num::NonZeroU8,
-    /// Hold BGP back until BFD is up (draft-ietf-idr-bgp-bfd-strict-mode).
-    pub strict: bool,
+    /// Detection multiplier: how many of our packets may be lost. Can be changed while BFD is up.
+    pub multiplier: NonZeroU8,
+    /// Say nothing until the switch was heard (RFC 5880 section 6.1). Never so at both ends.
+    pub passive: bool,
+    /// The lowest TTL or hop limit that is accepted over several hops, 1 to 255; `None` takes it from the session's
+    /// [`net::Ttl`]. On one hop it is always 255 (RFC 5881 section 5).
+    pub min_ttl: Option<u8>,
+    /// Authentication of packets in both directions (RFC 5880 section 6.7): one type, the key to send with, and the
+    /// keys that are accepted besides, for a rollover. Can be changed while BFD is up.
+    pub auth: Option<Auth>,
+    /// Hold BGP back until BFD is up; `None`: BGP does not wait for a BFD session that never was up.
+    pub strict: Option<BfdStrict>,
+}
+
+/// Strict mode (draft-ietf-idr-bgp-bfd-strict-mode).
+///
+/// The capability is offered, and BGP sends no KEEPALIVE before BFD is up; so also towards a switch that does not
+/// offer the capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BfdStrict {
+    /// How long an OPEN that was accepted waits for BFD where the negotiated hold time is 0 (BfdHoldTime of the
+    /// draft); otherwise it waits for the negotiated hold time.
+    pub hold_time: Duration,
+}
+
+impl BfdStrict {
+    /// With the hold time of the draft, 30 s.
+    pub const DEFAULT: Self = Self {
+        hold_time: Duration::from_secs(30),
+    };
+}
+
+impl Default for BfdStrict {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// What BFD says of a switch.

@@ -18,7 +18,7 @@ mod rack;
 mod status;
 
 pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, Steering};
-pub use coupling::{BfdNews, BfdProfile};
+pub use coupling::{BfdNews, BfdProfile, BfdStrict};
 pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};
 pub use plan::{ReloadPlan, SessionPlan, SettingChange, Verdict, plan};

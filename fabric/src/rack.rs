@@ -91,7 +91,10 @@ impl Rack {
                 path: None,
                 link: None,
                 next_hops: NextHops::default(),
-                coupling: neighbor.bfd.map(|bfd| Coupling::new(bfd.strict)),
+                coupling: neighbor
+                    .bfd
+                    .as_ref()
+                    .map(|bfd| Coupling::new(bfd.strict.is_some())),
                 blocked: None,
             })
             .collect();
@@ -356,9 +359,9 @@ impl Rack {
     fn admit(&mut self, index: usize, now: Instant) {
         let alone = !self.is_other_plane_usable(index);
         let session = &mut self.sessions[index];
-        let blocked = session
-            .forbidden()
-            .or_else(|| session.held_back_by_bfd(alone, now));
+        let forbidden = session.forbidden();
+        let held_back = session.held_back_by_bfd(alone, now);
+        let blocked = forbidden.clone().or_else(|| held_back.clone());
         let id = SessionId(index);
         if blocked != session.blocked {
             session.blocked.clone_from(&blocked);
@@ -367,7 +370,16 @@ impl Rack {
                 reason: blocked.clone(),
             });
         }
-        match blocked {
+        // In strict mode BFD may keep a session from being established, never a connection from being made
+        // (draft-ietf-idr-bgp-bfd-strict-mode section 10).
+        let stopping = if session.is_strict() {
+            let ready = held_back.is_none();
+            session.peer.handle(Input::Bfd { ready }, now);
+            forbidden
+        } else {
+            blocked
+        };
+        match stopping {
             None if !self.stopped => session.peer.handle(Input::Start, now),
             None => {}
             Some(reason) => session

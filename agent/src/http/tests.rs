@@ -205,7 +205,10 @@ async fn bfd_and_its_recording_are_shown() {
         min_tx: Duration::from_millis(300),
         min_rx: Duration::from_millis(300),
         multiplier: NonZeroU8::MIN,
-        strict: false,
+        passive: false,
+        min_ttl: None,
+        auth: None,
+        strict: None,
     });
     let (left, _left) = start(dialer);
     api.set_rack(left);

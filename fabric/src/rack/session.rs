@@ -45,6 +45,10 @@ impl Session {
         self.path = Some(path.clone());
     }
 
+    pub(super) fn is_strict(&self) -> bool {
+        self.neighbor.bfd.as_ref().is_some_and(|bfd| bfd.strict.is_some())
+    }
+
     pub(super) fn is_direct(&self) -> bool {
         matches!(self.neighbor.ttl, Ttl::Direct | Ttl::Security { hops: 0 | 1 })
     }
@@ -69,7 +73,7 @@ impl Session {
 
     /// The BFD session there should be; `None` also while the link was never known: it has no source yet.
     pub(super) fn bfd_spec(&self, key: u64) -> Option<BfdSpec> {
-        let profile = self.neighbor.bfd?;
+        let profile = self.neighbor.bfd.as_ref()?;
         let link = self.link.as_ref()?;
         let hop = self.bfd_hop();
         let of_link = || link.interface.clone().filter(|_| hop == Hop::Single);
@@ -82,20 +86,18 @@ impl Session {
             required_min_rx: profile.min_rx,
             detect_mult: profile.multiplier,
             hop,
-            passive: false,
-            auth: None,
+            passive: profile.passive,
+            auth: profile.auth.clone(),
             control_plane_independent: false,
         })
     }
 
     /// How many hops away BFD expects the switch (RFC 5881 section 5, RFC 5883 section 4.2).
     pub(super) fn bfd_hop(&self) -> Hop {
+        let floor = self.neighbor.bfd.as_ref().and_then(|bfd| bfd.min_ttl);
         match self.neighbor.ttl {
-            Ttl::Multihop(hops) if hops > 1 => Hop::Multi {
-                min_ttl: 255 - (hops - 1),
-            },
-            Ttl::Security { hops } if hops > 1 => Hop::Multi {
-                min_ttl: 255 - (hops - 1),
+            Ttl::Multihop(hops) | Ttl::Security { hops } if hops > 1 => Hop::Multi {
+                min_ttl: floor.unwrap_or(255 - (hops - 1)),
             },
             Ttl::Direct | Ttl::System | Ttl::Multihop(_) | Ttl::Security { .. } => Hop::Single,
         }
@@ -217,6 +219,11 @@ pub(super) fn peer_config(config: &RackConfig, neighbor: &NeighborConfig) -> Pee
         passive: neighbor.passive,
         extended_next_hop: neighbor.extended_next_hop,
         host_name: config.host_name.clone(),
+        bfd_strict: neighbor
+            .bfd
+            .as_ref()
+            .and_then(|bfd| bfd.strict)
+            .map(|strict| strict.hold_time),
         ..PeerConfig::new(
             config.local_as,
             config.router_id,

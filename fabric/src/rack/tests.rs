@@ -221,6 +221,13 @@ fn a_stopped_rack_does_not_start_a_session_again() {
 
 /// Brings a session up and forgets what was asked for on the way.
 fn establish(rack: &mut Rack, session: usize, now: Instant) {
+    exchange(rack, session, now);
+    rack.poll_actions(&mut Vec::new(), now);
+    assert_eq!(rack.sessions[session].peer.state(), State::Established);
+}
+
+/// The switch does its part of bringing a session up.
+fn exchange(rack: &mut Rack, session: usize, now: Instant) {
     let connection = ConnectionId(session as u64 + 1);
     let (local, remote) = ("10.1.1.2:50000".parse().unwrap(), "10.1.1.1:179".parse().unwrap());
     rack.handle(
@@ -249,8 +256,6 @@ fn establish(rack: &mut Rack, session: usize, now: Instant) {
         },
         now,
     );
-    rack.poll_actions(&mut Vec::new(), now);
-    assert_eq!(rack.sessions[session].peer.state(), State::Established);
 }
 
 fn words(rack: &mut Rack, now: Instant) -> Vec<String> {
@@ -271,6 +276,10 @@ fn words(rack: &mut Rack, now: Instant) -> Vec<String> {
                 session,
                 event: Event::Down(_),
             } => format!("{} down", session.0),
+            Action::Peer {
+                session,
+                event: Event::Established { .. },
+            } => format!("{} up", session.0),
             Action::Blocked { session, reason } => {
                 format!(
                     "{} {}",
@@ -289,10 +298,13 @@ fn with_bfd(strict: bool) -> (Rack, Instant) {
         min_tx: Duration::from_millis(50),
         min_rx: Duration::from_millis(50),
         multiplier: std::num::NonZeroU8::new(3).unwrap(),
-        strict,
+        passive: false,
+        min_ttl: None,
+        auth: None,
+        strict: strict.then_some(crate::coupling::BfdStrict::DEFAULT),
     };
     let with = |plane, address| NeighborConfig {
-        bfd: Some(profile),
+        bfd: Some(profile.clone()),
         ..neighbor(plane, address)
     };
     rack(vec![with(0, "10.1.1.1"), with(1, "10.1.2.1")])
@@ -370,11 +382,80 @@ fn admin_down_of_the_switch_leaves_the_session_alone() {
 }
 
 #[test]
-fn strict_mode_waits_for_bfd() {
+fn strict_mode_connects_but_waits_for_bfd() {
     let (mut rack, now) = with_bfd(true);
-    assert_eq!(words(&mut rack, now), ["0 blocked", "1 blocked"]);
+    assert_eq!(
+        words(&mut rack, now),
+        ["0 dial", "1 dial", "0 blocked", "1 blocked"]
+    );
+    exchange(&mut rack, 1, now);
+    assert_eq!(rack.sessions[1].peer.state(), State::OpenSent);
+    assert!(rack.sessions[1].peer.awaits_bfd());
+    assert_eq!(rack.status(now).planes[1].gate, Gate::Closed);
     rack.bfd_news(SessionId(1), BfdNews::Up, now);
-    assert_eq!(words(&mut rack, now), ["1 dial", "1 released"]);
+    assert_eq!(words(&mut rack, now), ["1 up", "1 released"]);
+    assert_eq!(rack.sessions[1].peer.state(), State::Established);
+}
+
+#[test]
+fn in_strict_mode_a_failure_closes_bgp_and_damping_holds_it_in_open_sent() {
+    let (mut rack, now) = with_bfd(true);
+    for session in [0, 1] {
+        rack.bfd_news(SessionId(session), BfdNews::Up, now);
+        establish(&mut rack, session, now);
+    }
+    words(&mut rack, now);
+    rack.bfd_news(SessionId(0), BfdNews::Failed, now);
+    let said = words(&mut rack, now);
+    assert!(said.contains(&"0 close 6/10".to_owned()), "{said:?}");
+    assert!(said.contains(&"0 dial".to_owned()), "{said:?}");
+    for _ in 0..2 {
+        rack.bfd_news(SessionId(0), BfdNews::Up, now);
+        rack.bfd_news(SessionId(0), BfdNews::Failed, now);
+    }
+    rack.bfd_news(SessionId(0), BfdNews::Up, now);
+    words(&mut rack, now);
+    exchange(&mut rack, 0, now);
+    assert!(rack.sessions[0].peer.awaits_bfd(), "held down");
+    let (said, at) = words_of_the_next_timeout(&mut rack, now);
+    assert!(said.contains(&"0 up".to_owned()), "{said:?}");
+    assert_eq!(at - now, Duration::from_secs(1));
+}
+
+#[test]
+fn the_profile_of_a_plane_reaches_its_bfd_session() {
+    let auth = net::bfd::Auth::new(
+        net::bfd::AuthType::KeyedSha1,
+        net::bfd::Key::new(7, b"correct horse"),
+    )
+    .unwrap();
+    let profile = crate::coupling::BfdProfile {
+        min_tx: Duration::from_millis(50),
+        min_rx: Duration::from_millis(60),
+        multiplier: std::num::NonZeroU8::MIN,
+        passive: true,
+        min_ttl: Some(200),
+        auth: Some(auth.clone()),
+        strict: None,
+    };
+    assert!(!format!("{profile:?}").contains("horse"));
+    let with = |ttl| NeighborConfig {
+        ttl,
+        bfd: Some(profile.clone()),
+        ..neighbor(0, "10.1.1.1")
+    };
+    for (ttl, hop) in [
+        (Ttl::Multihop(3), Hop::Multi { min_ttl: 200 }),
+        (Ttl::Direct, Hop::Single),
+    ] {
+        let (mut rack, now) = rack(vec![with(ttl)]);
+        rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+        let specs = rack.bfd_specs();
+        assert_eq!(specs[0].hop, hop);
+        assert_eq!(specs[0].auth.as_ref(), Some(&auth));
+        assert!(specs[0].passive);
+        assert_eq!(specs[0].required_min_rx, profile.min_rx);
+    }
 }
 
 #[test]

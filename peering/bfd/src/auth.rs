@@ -129,6 +129,14 @@ impl Key {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && same_octets(self.secret(), other.secret())
+    }
+}
+
+impl Eq for Key {}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key")
@@ -141,7 +149,7 @@ impl std::fmt::Debug for Key {
 ///
 /// To roll a key over without a flap: first make both ends accept the new key ([`Auth::accepting`]), then send with
 /// it, then drop the old one (RFC 5880 §6.7.1). [`Session::set_auth`](crate::Session::set_auth) changes it in place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
     auth_type: AuthType,
     transmit: Key,

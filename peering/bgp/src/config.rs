@@ -34,6 +34,11 @@ pub struct PeerConfig {
     pub host_name: Option<String>,
     /// Offer graceful restart (RFC 4724).
     pub graceful_restart: Option<GracefulRestartConfig>,
+    /// BFD strict mode (draft-ietf-idr-bgp-bfd-strict-mode): offer the capability, and answer no OPEN with a KEEPALIVE
+    /// before [`crate::Input::Bfd`] says that BFD is ready; so also towards a peer that lacks the capability. The value
+    /// is the BfdHoldTime of the draft: how long that may take where the negotiated hold time is 0. `None`: BFD is not
+    /// waited for.
+    pub bfd_strict: Option<Duration>,
 }
 
 /// What we say about graceful restart (RFC 4724 section 3).
@@ -99,6 +104,7 @@ impl PeerConfig {
             max_prefixes: 10_000,
             host_name: None,
             graceful_restart: None,
+            bfd_strict: None,
         }
     }
 

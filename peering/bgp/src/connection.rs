@@ -22,6 +22,14 @@ pub(crate) enum Phase {
     DelayOpen,
     /// Our OPEN is sent.
     OpenSent,
+    /// The peer's OPEN was accepted, but the KEEPALIVE that says so is withheld until BFD is up. Towards RFC 4271 a
+    /// part of OpenSent (draft-ietf-idr-bgp-bfd-strict-mode section 8.1: OpenSentBfdUpPending, and with `confirmed`
+    /// OpenSentConfirmedBfdUpPending).
+    AwaitsBfd {
+        negotiated: Box<Negotiated>,
+        /// The peer's KEEPALIVE has come already.
+        confirmed: bool,
+    },
     /// The peer's OPEN was accepted; its KEEPALIVE is awaited.
     OpenConfirm(Box<Negotiated>),
     /// The session is up.
@@ -44,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) hold_at: Option<Instant>,
     pub(crate) keepalive_at: Option<Instant>,
     pub(crate) send_hold_at: Option<Instant>,
+    /// BfdHoldTimer: bounds [`Phase::AwaitsBfd`] where there is no hold timer.
+    pub(crate) bfd_hold_at: Option<Instant>,
 }
 
 impl Connection {
@@ -60,6 +70,7 @@ impl Connection {
             hold_at: None,
             keepalive_at: None,
             send_hold_at: None,
+            bfd_hold_at: None,
         }
     }
 
@@ -69,6 +80,7 @@ impl Connection {
             self.hold_at,
             self.keepalive_at,
             self.send_hold_at,
+            self.bfd_hold_at,
         ]
         .into_iter()
         .flatten()
@@ -77,7 +89,9 @@ impl Connection {
 
     pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         match &self.phase {
-            Phase::OpenConfirm(negotiated) | Phase::Established(negotiated) => Some(negotiated),
+            Phase::AwaitsBfd { negotiated, .. }
+            | Phase::OpenConfirm(negotiated)
+            | Phase::Established(negotiated) => Some(negotiated),
             Phase::DelayOpen | Phase::OpenSent => None,
         }
     }

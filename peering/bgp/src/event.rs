@@ -36,6 +36,13 @@ pub enum Input<'a> {
         /// The octets; messages may begin and end anywhere.
         data: &'a [u8],
     },
+    /// Whether BFD allows the session to be established: it is up, or it is switched off at either end (events 30, 32
+    /// and 33 of draft-ietf-idr-bgp-bfd-strict-mode). Matters only with [`crate::PeerConfig::bfd_strict`], where it is
+    /// false to begin with; a failure of BFD is told with [`StopReason::BfdDown`].
+    Bfd {
+        /// Whether it does.
+        ready: bool,
+    },
     /// The connection is gone (event 18): closed by the peer, reset, or failed.
     Closed {
         /// The connection.

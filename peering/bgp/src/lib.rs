@@ -14,6 +14,7 @@
 
 mod adj_in;
 mod adj_out;
+mod bfd;
 mod config;
 mod connection;
 mod event;

@@ -28,6 +28,8 @@ pub struct Negotiated {
     pub route_refresh: bool,
     /// The peer's graceful restart capability, if we offered ours too.
     pub graceful_restart: Option<GracefulRestart>,
+    /// BFD strict mode on both sides (draft-ietf-idr-bgp-bfd-strict-mode section 6).
+    pub bfd_strict: bool,
     /// The peer's OPEN as it came, for display.
     pub remote_open: Open,
 }
@@ -73,6 +75,7 @@ impl Negotiated {
             graceful_restart: ours
                 .graceful_restart()
                 .and_then(|_| theirs.graceful_restart().cloned()),
+            bfd_strict: both(Capability::BfdStrictMode),
             remote_open: theirs,
         })
     }
@@ -149,6 +152,9 @@ pub(crate) fn open(config: &PeerConfig) -> Open {
                 })
                 .collect(),
         }));
+    }
+    if config.bfd_strict.is_some() {
+        capabilities.push(Capability::BfdStrictMode);
     }
     if let Some(host) = &config.host_name {
         capabilities.push(Capability::Fqdn {

@@ -65,10 +65,12 @@ pub struct Peer {
     rng: fastrand::Rng,
     dialing: bool,
     connect_retry_at: Option<Instant>,
-    idle_hold_at: Option<Instant>,
-    connect_failures: u32,
+    pub(crate) idle_hold_at: Option<Instant>,
+    pub(crate) connect_failures: u32,
     /// Failures after TCP was up, without a session that lasted in between.
     strikes: u32,
+    /// Whether BFD allows the session to be established.
+    pub(crate) bfd_ready: bool,
     established_at: Option<Instant>,
     last_down: Option<(Instant, DownReason)>,
 }
@@ -84,6 +86,7 @@ impl Peer {
     /// A stopped peer. `seed` makes its jitter reproducible.
     pub fn new(config: PeerConfig, seed: u64) -> Self {
         let adj_in = AdjRibIn::new(config.max_prefixes);
+        let bfd_ready = config.bfd_strict.is_none();
         Self {
             config,
             lifecycle: Lifecycle::Stopped,
@@ -98,6 +101,7 @@ impl Peer {
             idle_hold_at: None,
             connect_failures: 0,
             strikes: 0,
+            bfd_ready,
             established_at: None,
             last_down: None,
         }
@@ -121,6 +125,7 @@ impl Peer {
             } => self.accepted(connection, local, remote, now),
             Input::Received { connection, data } => self.received(connection, data, now),
             Input::Closed { connection, reason } => self.closed(connection, reason, now),
+            Input::Bfd { ready } => self.bfd(ready, now),
         }
     }
 
@@ -197,7 +202,7 @@ impl Peer {
     pub fn state(&self) -> State {
         let connection = self.connections.iter().map(|connection| match connection.phase {
             Phase::DelayOpen => State::Connect,
-            Phase::OpenSent => State::OpenSent,
+            Phase::OpenSent | Phase::AwaitsBfd { .. } => State::OpenSent,
             Phase::OpenConfirm(_) => State::OpenConfirm,
             Phase::Established(_) => State::Established,
         });
@@ -263,13 +268,13 @@ impl Peer {
         self.run(now);
     }
 
-    fn run(&mut self, now: Instant) {
+    pub(crate) fn run(&mut self, now: Instant) {
         self.lifecycle = Lifecycle::Running;
         self.connect_failures = 0;
         self.dial(now);
     }
 
-    fn dial(&mut self, now: Instant) {
+    pub(crate) fn dial(&mut self, now: Instant) {
         if self.config.passive || self.dialing || !self.connections.is_empty() {
             return;
         }
@@ -283,7 +288,7 @@ impl Peer {
         self.events.push_back(Event::Dial);
     }
 
-    fn cancel_dial(&mut self) {
+    pub(crate) fn cancel_dial(&mut self) {
         if std::mem::take(&mut self.dialing) {
             self.events.push_back(Event::CancelDial);
         }
@@ -414,8 +419,10 @@ impl Peer {
         }
         match gone.phase {
             // RFC 4271 section 8.2.2, event 18: Active, with the connect retry timer restarted.
-            Phase::DelayOpen | Phase::OpenSent if !self.dialing => self.retry_later(now),
-            Phase::DelayOpen | Phase::OpenSent => {}
+            Phase::DelayOpen | Phase::OpenSent | Phase::AwaitsBfd { .. } if !self.dialing => {
+                self.retry_later(now);
+            }
+            Phase::DelayOpen | Phase::OpenSent | Phase::AwaitsBfd { .. } => {}
             Phase::OpenConfirm(_) | Phase::Established(_) => self.hold_back(now),
         }
     }
@@ -432,6 +439,10 @@ impl Peer {
         }
         if due(self.connections[index].hold_at) {
             return self.fail(id, Notification::new(code::HOLD_TIMER_EXPIRED, 0), now);
+        }
+        if due(self.connections[index].bfd_hold_at) {
+            // draft-ietf-idr-bgp-bfd-strict-mode section 8.5.3
+            return self.fail(id, Notification::new(code::CEASE, subcode::BFD_DOWN), now);
         }
         if due(self.connections[index].send_hold_at) {
             // RFC 9687 section 4.3

@@ -45,6 +45,7 @@ impl Peer {
         match (&self.connections[index].phase, message) {
             (_, Message::Notification(notification)) => self.notified(id, notification, now),
             (Phase::DelayOpen | Phase::OpenSent, Message::Open(open)) => self.opened(index, open, now),
+            (Phase::AwaitsBfd { .. }, Message::Keepalive) => self.confirmed_early(index, now),
             (Phase::OpenConfirm(_), Message::Keepalive) => {
                 self.restart_hold(index, now);
                 self.establish(id, now);
@@ -60,7 +61,9 @@ impl Peer {
             }
             // RFC 6608: which state the message was not expected in
             (Phase::DelayOpen, _) => self.fail(id, Notification::new(code::FSM, 0), now),
-            (Phase::OpenSent, _) => self.fail_unexpected(id, subcode::UNEXPECTED_IN_OPEN_SENT, kind, now),
+            (Phase::OpenSent | Phase::AwaitsBfd { .. }, _) => {
+                self.fail_unexpected(id, subcode::UNEXPECTED_IN_OPEN_SENT, kind, now);
+            }
             (Phase::OpenConfirm(_), _) => {
                 self.fail_unexpected(id, subcode::UNEXPECTED_IN_OPEN_CONFIRM, kind, now)
             }
@@ -105,6 +108,9 @@ impl Peer {
             self.send_open(&mut connection, now);
             self.connections.insert(index, connection);
         }
+        if self.must_await_bfd() {
+            return self.await_bfd(index, negotiated, now);
+        }
         self.connections[index].phase = Phase::OpenConfirm(Box::new(negotiated));
         self.restart_hold(index, now);
         self.keepalive(index, now);
@@ -124,10 +130,13 @@ impl Peer {
             // RFC 4271 section 6.8: only a connection in OpenConfirm or beyond collides.
             Phase::DelayOpen | Phase::OpenSent => Collision::None,
             Phase::Established(_) => Collision::Restarted(other.id),
-            Phase::OpenConfirm(_) if survivor(&self.config, negotiated) == this.direction => {
+            // What waits for BFD would be in OpenConfirm without it, and knows the peer's identifier.
+            Phase::AwaitsBfd { .. } | Phase::OpenConfirm(_)
+                if survivor(&self.config, negotiated) == this.direction =>
+            {
                 Collision::CloseOther(other.id)
             }
-            Phase::OpenConfirm(_) => Collision::CloseThis,
+            Phase::AwaitsBfd { .. } | Phase::OpenConfirm(_) => Collision::CloseThis,
         }
     }
 
@@ -183,7 +192,7 @@ impl Peer {
         }
     }
 
-    fn restart_hold(&mut self, index: usize, now: Instant) {
+    pub(crate) fn restart_hold(&mut self, index: usize, now: Instant) {
         let connection = &mut self.connections[index];
         let Some(hold) = connection.negotiated().map(|negotiated| negotiated.hold_time) else {
             return;

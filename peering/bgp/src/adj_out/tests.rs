@@ -23,6 +23,7 @@ fn negotiated(families: FamilySet, extended_message: bool) -> Negotiated {
         enhanced_refresh: true,
         route_refresh: true,
         graceful_restart: None,
+        bfd_strict: false,
         remote_open: Open {
             asn: 65030,
             hold_time: 90,
