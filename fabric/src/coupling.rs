@@ -59,6 +59,10 @@ pub enum BfdNews {
     Up,
     /// The session has failed: nothing arrived in time, or the switch says that nothing arrives there.
     Failed,
+    /// The switch's session began anew: it says Down, but not that it lost us. As good as [`Self::Failed`] for BGP.
+    /// Told within [`RECREATION`] of the establishment of BGP, it is not a flap of the path: FRR makes its session anew
+    /// when BGP tells it the source address.
+    Restarted,
     /// The switch has switched BFD off (AdminDown): no failure, and no reason to wait for it (RFC 5882 section 4.2).
     RemoteAdminDown,
 }
@@ -71,6 +75,8 @@ const CALM: Duration = Duration::from_secs(120);
 const HOLD_DOWN_MIN: Duration = Duration::from_secs(1);
 /// The longest hold-down.
 const HOLD_DOWN_MAX: Duration = Duration::from_secs(60);
+/// A switch that makes its BFD session anew because of BGP does so within this time.
+pub(crate) const RECREATION: Duration = Duration::from_secs(2);
 /// Failures that cost no hold-down.
 const FREE_FAILURES: u32 = 2;
 
@@ -94,6 +100,8 @@ pub(crate) struct Coupling {
     state: State,
     failures: u32,
     last_failure: Option<Instant>,
+    /// When a session that began anew was last not taken for a flap.
+    last_forgiven: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +120,7 @@ impl Coupling {
             state: State::NeverUp,
             failures: 0,
             last_failure: None,
+            last_forgiven: None,
         }
     }
 
@@ -126,13 +135,10 @@ impl Coupling {
                 self.state = State::RemoteAdminDown;
                 false
             }
-            BfdNews::Failed => {
-                let calm = |last: Instant| now.saturating_duration_since(last) > CALM;
-                if self.last_failure.is_some_and(calm) {
-                    self.failures = 0;
+            BfdNews::Restarted | BfdNews::Failed => {
+                if news == BfdNews::Failed || !self.forgives(now) {
+                    self.count_failure(now);
                 }
-                self.failures = self.failures.saturating_add(1);
-                self.last_failure = Some(now);
                 self.state = State::Failed(now + PATIENCE);
                 true
             }
@@ -162,6 +168,25 @@ impl Coupling {
             State::NeverUp | State::Failed(_) | State::RemoteAdminDown => None,
         };
         at.filter(|at| *at > now)
+    }
+
+    /// Once in a while only, so that a switch that does nothing but begin anew is damped all the same.
+    fn forgives(&mut self, now: Instant) -> bool {
+        let recent = |last: Instant| now.saturating_duration_since(last) <= CALM;
+        if self.last_forgiven.is_some_and(recent) {
+            return false;
+        }
+        self.last_forgiven = Some(now);
+        true
+    }
+
+    fn count_failure(&mut self, now: Instant) {
+        let calm = |last: Instant| now.saturating_duration_since(last) > CALM;
+        if self.last_failure.is_some_and(calm) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.last_failure = Some(now);
     }
 
     fn held_down_until(&self) -> Option<Instant> {

@@ -5,7 +5,7 @@ mod session;
 mod tests;
 
 use crate::config::{NeighborConfig, PlaneId, RackConfig};
-use crate::coupling::{BfdNews, Coupling};
+use crate::coupling::{BfdNews, Coupling, RECREATION};
 use crate::next_hop::{NextHops, next_hops};
 use crate::status::{Gate, PairState, PlaneStatus, RackStatus, RouteStatus};
 use bgp::{ClassId, ConnectionId, Event, Input, Peer, Stage, State, StopReason};
@@ -152,6 +152,13 @@ impl Rack {
         };
         let Some(coupling) = &mut session.coupling else {
             return;
+        };
+        let established_at = session.peer.established_at();
+        let just_established =
+            established_at.is_some_and(|since| now.saturating_duration_since(since) <= RECREATION);
+        let news = match news {
+            BfdNews::Restarted if !just_established => BfdNews::Failed,
+            news => news,
         };
         if coupling.take(news, now) {
             session.peer.handle(Input::Stop(StopReason::BfdDown), now);

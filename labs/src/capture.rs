@@ -16,7 +16,7 @@ use crate::wait::{self, PATIENCE};
 const DISCARD: &str = "127.0.0.1:9";
 const DAEMON: &str = "dumpcap";
 
-/// A running capture of a node's BGP packets.
+/// A running capture of a node's packets.
 #[derive(Debug)]
 pub struct Capture<'a> {
     lab: &'a Lab,
@@ -31,18 +31,16 @@ pub struct Pcap {
 }
 
 impl<'a> Capture<'a> {
-    /// Starts recording on all interfaces of a node; returns once packets are being taken.
+    /// Starts recording BGP on all interfaces of a node; returns once packets are being taken.
     pub fn start(lab: &'a Lab, node: &str) -> Result<Self> {
+        Self::start_with(lab, node, "tcp port 179")
+    }
+
+    /// Starts recording what a capture filter lets pass.
+    pub fn start_with(lab: &'a Lab, node: &str, filter: &str) -> Result<Self> {
+        let filter = format!("({filter}) or udp port 9");
         let file = lab.write(node, "bgp.pcapng", "")?;
-        let args = [
-            "-q",
-            "-i",
-            "any",
-            "-f",
-            "tcp port 179 or udp port 9",
-            "-w",
-            &file.to_string_lossy(),
-        ];
+        let args = ["-q", "-i", "any", "-f", &filter, "-w", &file.to_string_lossy()];
         lab.start(node, DAEMON, DAEMON, args.map(str::to_owned).to_vec())?;
         lab.wait_for(node, DAEMON, || Ok(lab.log(node, DAEMON).contains("File: ")))?;
         Ok(Self {
@@ -80,6 +78,11 @@ impl Capture<'_> {
 }
 
 impl Pcap {
+    /// A capture that something else has written.
+    pub fn read(file: PathBuf) -> Self {
+        Self { file }
+    }
+
     /// How many packets match a display filter.
     pub fn count(&self, filter: &str) -> Result<usize> {
         Ok(self.lines(filter, &["frame.number"])?.len())

@@ -6,6 +6,7 @@
 //! later run after a crash can take it away again.
 
 pub mod bench;
+pub mod bfdpeer;
 mod build;
 pub mod capture;
 pub mod clab;

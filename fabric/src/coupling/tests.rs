@@ -53,6 +53,26 @@ fn bfd_that_does_not_come_back_is_not_awaited_for_ever() {
 }
 
 #[test]
+fn a_session_that_begins_anew_closes_bgp_but_is_no_flap_unless_it_does_so_all_the_time() {
+    let now = Instant::now();
+    let mut coupling = Coupling::new(false);
+    assert!(coupling.take(BfdNews::Restarted, now));
+    assert_eq!(coupling.permit(false, now), Permit::AwaitsRecovery);
+    coupling.take(BfdNews::Up, now);
+    for _ in 0..FREE_FAILURES {
+        coupling.take(BfdNews::Failed, now);
+        coupling.take(BfdNews::Up, now);
+        assert_eq!(coupling.permit(false, now), Permit::Granted);
+    }
+    coupling.take(BfdNews::Restarted, now);
+    coupling.take(BfdNews::Up, now);
+    assert!(
+        matches!(coupling.permit(false, now), Permit::HeldDown(_)),
+        "the second within the time of calm counts"
+    );
+}
+
+#[test]
 fn flapping_is_held_down_longer_each_time_but_never_on_the_last_plane() {
     let mut now = Instant::now();
     let mut coupling = Coupling::new(false);

@@ -3,7 +3,7 @@
 use crate::coupling::BfdNews;
 use crate::rack::{Rack, SessionId};
 use mio::Waker;
-use net::bfd::{BfdEvent, BfdHandle, BfdLimits, BfdThread, Reaction, spawn};
+use net::bfd::{BfdDown, BfdEvent, BfdHandle, BfdLimits, BfdThread, Cause, Diag, Reaction, spawn};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,7 +54,7 @@ impl BfdEdge {
             log(rack, session, &event);
             let news = match &event {
                 BfdEvent::Up { .. } => BfdNews::Up,
-                BfdEvent::Down(down) if matches!(down.reaction, Reaction::TearDown { .. }) => BfdNews::Failed,
+                BfdEvent::Down(down) if matches!(down.reaction, Reaction::TearDown { .. }) => failure(down),
                 BfdEvent::RemoteAdminDown { .. } => BfdNews::RemoteAdminDown,
                 BfdEvent::Down(_)
                 | BfdEvent::RemoteEnabled { .. }
@@ -78,6 +78,17 @@ impl BfdEdge {
     pub(super) fn stop(self) {
         self.handle.stop();
         self.thread.join();
+    }
+}
+
+/// A switch that has lost us says so by its diagnostic (RFC 5880 section 6.8.17); "neighbor signaled session down" is
+/// not true of us, who were up.
+fn failure(down: &BfdDown) -> BfdNews {
+    let began_anew = down.cause == Cause::RemoteDown
+        && matches!(down.remote_diag, Diag::None | Diag::NeighborSignaledSessionDown);
+    match began_anew {
+        true => BfdNews::Restarted,
+        false => BfdNews::Failed,
     }
 }
 

@@ -6,11 +6,13 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// How long a closing connection may take to deliver its NOTIFICATION.
+/// How long a closing connection may take to deliver its NOTIFICATION and to be closed by the peer.
 const LINGER: Duration = Duration::from_secs(2);
+/// Reads of a closing connection in one turn.
+const LAST_READS: usize = 16;
 
 /// One TCP connection.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub(super) enum Stage {
     Connecting,
     /// In use.
     Open,
-    /// Only what is left to write keeps it, until then.
+    /// Until then, at most, it waits for the peer to take the last message and to close.
     Closing(Instant),
 }
 
@@ -178,16 +180,44 @@ impl Connections {
         self.by_token.is_empty()
     }
 
-    /// Appends the last octets and lets the connection linger until they are written.
-    pub(super) fn close(&mut self, registry: &Registry, token: usize, last: &[u8], now: Instant) {
+    /// Appends the last octets and lets the connection linger until the peer has taken them.
+    pub(super) fn close(
+        &mut self,
+        registry: &Registry,
+        token: usize,
+        last: &[u8],
+        scratch: &mut [u8],
+        now: Instant,
+    ) {
         let Some(connection) = self.by_token.get_mut(&token) else {
             return;
         };
+        if last.is_empty() && connection.pending() == 0 {
+            return self.remove(registry, token);
+        }
         connection.out.extend_from_slice(last);
         connection.stage = Stage::Closing(now + LINGER);
+        self.finish(registry, token, scratch);
+    }
+
+    /// Goes on with a closing connection. The kernel would throw away a NOTIFICATION that the peer has not read if we
+    /// closed with anything of the peer's unread; so only our direction is closed, and the rest read until the peer
+    /// closes as well: then it has taken the NOTIFICATION.
+    pub(super) fn finish(&mut self, registry: &Registry, token: usize, scratch: &mut [u8]) {
+        let Some(connection) = self.by_token.get_mut(&token) else {
+            return;
+        };
         let written = connection.flush();
-        if written.pending == 0 || written.error.is_some() {
-            self.remove(registry, token);
+        let shut = written.pending == 0 && connection.stream.shutdown(Shutdown::Write).is_err();
+        if written.error.is_some() || shut {
+            return self.remove(registry, token);
+        }
+        for _ in 0..LAST_READS {
+            match connection.read(scratch) {
+                Ok(None) => return,
+                Ok(Some(0)) | Err(_) => return self.remove(registry, token),
+                Ok(Some(_)) => {}
+            }
         }
     }
 

@@ -132,7 +132,8 @@ impl Driver {
                 break;
             }
         }
-        // After the Cease: some switches take AdminDown for a failure and would note that as the reason.
+        // After the switches have taken the Cease, or had their time for it: FRR takes AdminDown for a failure and would
+        // end the session for that.
         if let Some(bfd) = self.bfd {
             bfd.stop();
         }
@@ -398,7 +399,8 @@ impl Driver {
             }
             Event::Close { connection, last } => {
                 if let Some(token) = self.connections.find(session, connection) {
-                    self.connections.close(self.poll.registry(), token, &last, now);
+                    self.connections
+                        .close(self.poll.registry(), token, &last, &mut self.scratch, now);
                 }
             }
             Event::Established { .. } | Event::Down(_) | Event::OpenFailed(_) | Event::EndOfRib(_) => {
@@ -462,10 +464,8 @@ impl Driver {
                 }
             }
             Stage::Closing(_) => {
-                let written = connection.flush();
-                if written.pending == 0 || written.error.is_some() {
-                    self.connections.remove(self.poll.registry(), token);
-                }
+                self.connections
+                    .finish(self.poll.registry(), token, &mut self.scratch);
                 return false;
             }
             Stage::Open => {}

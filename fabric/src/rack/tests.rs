@@ -445,11 +445,11 @@ fn the_profile_of_a_plane_reaches_its_bfd_session() {
         ..neighbor(0, "10.1.1.1")
     };
     for (ttl, hop) in [
-        (Ttl::Multihop(3), Hop::Multi { min_ttl: 200 }),
-        (Ttl::Direct, Hop::Single),
+        (Ttl::Multihop(3), net::bfd::Hop::Multi { min_ttl: 200 }),
+        (Ttl::Direct, net::bfd::Hop::Single),
     ] {
         let (mut rack, now) = rack(vec![with(ttl)]);
-        rack.set_path("10.1.1.1".parse().unwrap(), &path("10.1.1.2", "eth1"), now);
+        rack.set_path(&to("10.1.1.1"), &path("10.1.1.2", "eth1"), now);
         let specs = rack.bfd_specs();
         assert_eq!(specs[0].hop, hop);
         assert_eq!(specs[0].auth.as_ref(), Some(&auth));
