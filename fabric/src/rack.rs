@@ -156,9 +156,10 @@ impl Rack {
         let established_at = session.peer.established_at();
         let just_established =
             established_at.is_some_and(|since| now.saturating_duration_since(since) <= RECREATION);
-        let news = match news {
-            BfdNews::Restarted if !just_established => BfdNews::Failed,
-            news => news,
+        let news = if news == BfdNews::Restarted && !just_established {
+            BfdNews::Failed
+        } else {
+            news
         };
         if coupling.take(news, now) {
             session.peer.handle(Input::Stop(StopReason::BfdDown), now);

@@ -5,7 +5,7 @@ use super::layers::{Merged, MergedPlane};
 use super::model::{BfdSettings, SessionSettings};
 use super::password;
 use super::values::{HoldTime, Host, PlaneName, TtlChoice};
-use fabric::{BfdProfile, NeighborConfig, PlaneId, Steering};
+use fabric::{BfdProfile, BfdStrict, NeighborConfig, PlaneId, Steering};
 use net::Md5Key;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -149,7 +149,7 @@ impl Check<'_> {
             source: of_family(settings.source.as_ref().map_or(&[], |source| &source.0), *address).pop(),
             device: settings.device.as_ref().map(|device| device.0.clone()),
             steering: steering(settings),
-            bfd,
+            bfd: bfd.clone(),
             user_timeout: (hold_time > 0).then(|| Duration::from_secs(hold_time.into())),
         });
         Ok(neighbors.collect())
@@ -201,7 +201,10 @@ impl Check<'_> {
             min_tx: min_tx.map_or(second, |interval| interval.0),
             min_rx: min_rx.map_or(second, |interval| interval.0),
             multiplier: multiplier.unwrap_or(three),
-            strict,
+            passive: false,
+            min_ttl: None,
+            auth: None,
+            strict: strict.then_some(BfdStrict::DEFAULT),
         }))
     }
 

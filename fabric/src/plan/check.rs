@@ -113,7 +113,7 @@ fn of_the_steering(settings: &Settings) -> Option<String> {
 }
 
 fn of_bfd(neighbor: &NeighborConfig) -> Option<String> {
-    let profile = neighbor.bfd?;
+    let profile = neighbor.bfd.as_ref()?;
     let link_local = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     let spec = BfdSpec {
         key: 0,

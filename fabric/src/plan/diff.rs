@@ -2,8 +2,9 @@
 
 use super::{SettingChange, Settings};
 use crate::config::{ListenConfig, NeighborConfig, NodeIps, Steering, as_set};
-use crate::coupling::BfdProfile;
+use crate::coupling::{BfdProfile, BfdStrict};
 use net::Ttl;
+use net::bfd::Auth;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -175,7 +176,8 @@ impl Diff {
     }
 
     fn bfd(&mut self, former: Option<&BfdProfile>, wanted: Option<&BfdProfile>) {
-        let is_strict = |profile: Option<&BfdProfile>| profile.is_some_and(|profile| profile.strict);
+        let is_strict =
+            |profile: Option<&BfdProfile>| profile.is_some_and(|profile| profile.strict.is_some());
         let (Some(old), Some(new)) = (former, wanted) else {
             let on = |profile: &Option<&BfdProfile>| if profile.is_some() { "on" } else { "off" }.to_owned();
             // In strict mode the session waits for BFD: it cannot have done so before.
@@ -191,6 +193,9 @@ impl Diff {
             min_tx,
             min_rx,
             multiplier,
+            passive,
+            min_ttl,
+            auth,
             strict,
         } = old;
         // RFC 5880 section 6.8.3: changed by a poll sequence.
@@ -207,8 +212,26 @@ impl Diff {
             &new.multiplier,
             ToString::to_string,
         );
-        self.note("BFD strict mode", Reset, strict, &new.strict, bool::to_string);
+        // A new BFD session; the old one goes AdminDown, which is no failure (RFC 5882 section 3.2).
+        self.note("BFD passive role", Soft, passive, &new.passive, bool::to_string);
+        self.note("BFD least TTL", Soft, min_ttl, &new.min_ttl, optional);
+        // RFC 5880 section 6.7.1: keys change in place; the switch has to accept the new one already.
+        self.note("BFD authentication", Soft, auth, &new.auth, show_auth);
+        self.note("BFD strict mode", Reset, strict, &new.strict, show_strict);
     }
+}
+
+/// Nothing secret: another secret of the same key shows as the same text twice.
+fn show_auth(auth: &Option<Auth>) -> String {
+    auth.as_ref()
+        .map_or_else(|| "none".to_owned(), |auth| format!("{:?}", auth.auth_type()))
+}
+
+fn show_strict(strict: &Option<BfdStrict>) -> String {
+    strict.map_or_else(
+        || "off".to_owned(),
+        |strict| format!("on, BFD hold time {}", show_duration(strict.hold_time)),
+    )
 }
 
 fn optional<T: Display>(value: &Option<T>) -> String {

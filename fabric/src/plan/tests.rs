@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{ListenConfig, PlaneId, Steering};
-use crate::coupling::BfdProfile;
+use crate::coupling::{BfdProfile, BfdStrict};
 use net::{Md5Key, Ttl};
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -35,7 +35,10 @@ fn profile() -> BfdProfile {
         min_tx: Duration::from_millis(300),
         min_rx: Duration::from_millis(300),
         multiplier: NonZeroU8::new(3).unwrap(),
-        strict: false,
+        passive: false,
+        min_ttl: None,
+        auth: None,
+        strict: None,
     }
 }
 
@@ -129,7 +132,7 @@ fn every_setting_of_a_session_is_compared() {
         (
             |n| {
                 n.bfd = Some(BfdProfile {
-                    strict: true,
+                    strict: Some(BfdStrict::DEFAULT),
                     ..profile()
                 });
             },
@@ -160,7 +163,7 @@ fn every_setting_of_a_session_is_compared() {
 
     let mut with_bfd = rack();
     with_bfd.neighbors[0].bfd = Some(profile());
-    let cases: [Case<BfdProfile>; 4] = [
+    let cases: [Case<BfdProfile>; 7] = [
         (
             |p| p.min_tx = Duration::from_millis(50),
             "soft: BFD transmit interval 300ms -> 50ms",
@@ -170,7 +173,19 @@ fn every_setting_of_a_session_is_compared() {
             "soft: BFD receive interval 300ms -> 50ms",
         ),
         (|p| p.multiplier = NonZeroU8::MIN, "soft: BFD multiplier 3 -> 1"),
-        (|p| p.strict = true, "reset: BFD strict mode false -> true"),
+        (|p| p.passive = true, "soft: BFD passive role false -> true"),
+        (|p| p.min_ttl = Some(64), "soft: BFD least TTL none -> 64"),
+        (
+            |p| {
+                let key = net::bfd::Key::new(1, b"secret");
+                p.auth = net::bfd::Auth::new(net::bfd::AuthType::KeyedSha1, key).ok();
+            },
+            "soft: BFD authentication none -> KeyedSha1",
+        ),
+        (
+            |p| p.strict = Some(BfdStrict::DEFAULT),
+            "reset: BFD strict mode off -> on, BFD hold time 30s",
+        ),
     ];
     for (change, expected) in cases {
         assert_eq!(line(&with_bfd, |n| n.bfd.iter_mut().for_each(change)), expected);
