@@ -9,6 +9,7 @@ mod chart;
 mod cluster;
 mod dockerfile;
 mod migration;
+mod moving;
 mod systemd;
 
 use std::fs;
