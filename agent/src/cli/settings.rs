@@ -159,6 +159,10 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
                 .to_owned(),
         );
     }
+    let bfd = bfd(given)?;
+    if let Some(bfd) = bfd {
+        warnings.extend(bfd_remarks(bfd, graceful_restart.is_some()));
+    }
     let settings = Settings {
         neighbors_v4,
         neighbors_v6,
@@ -178,7 +182,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         allowed_sources_v4,
         allowed_sources_v6,
         graceful_restart,
-        bfd: bfd(given)?,
+        bfd,
         announce: Policy::from_flag(given.bool("announce-cluster-ip")),
         gateway_name,
         node_name,
@@ -388,6 +392,30 @@ fn bfd(given: &Given) -> Result<Option<Bfd>, CliError> {
         min_rx: interval("bfd-min-rx"),
         multiplier,
     }))
+}
+
+/// Below this, a busy node's own wake-ups come too late for the interval.
+const BFD_STEADY: Duration = Duration::from_millis(10);
+
+/// What is legal, but will surprise.
+fn bfd_remarks(bfd: Bfd, graceful_restart: bool) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let shortest = bfd.min_tx.min(bfd.min_rx);
+    if shortest < BFD_STEADY {
+        remarks.push(format!(
+            "a BFD interval of {shortest:?} is shorter than this process can keep on a busy node ({BFD_STEADY:?}): \
+             expect failures that are nobody's fault; raise --bfd-min-tx and --bfd-min-rx"
+        ));
+    }
+    if graceful_restart {
+        remarks.push(
+            "with --enable-bfd a restart of this process takes BFD away with it, so it says that its BFD shares the \
+             fate of BGP (C bit clear, RFC 5882 section 4.3.2): a switch that ignores the C bit ends the graceful \
+             restart when BFD fails; leave out --enable-bfd or --graceful-restart there"
+                .to_owned(),
+        );
+    }
+    remarks
 }
 
 fn http(given: &Given) -> Option<SocketAddr> {

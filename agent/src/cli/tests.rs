@@ -436,6 +436,32 @@ fn bounds_of_bfd_and_graceful_restart_hold_before_that() {
 }
 
 #[test]
+fn bfd_that_will_surprise_is_remarked_on() {
+    let remarks = |args: &[&str], word: &str| {
+        let warnings = ok(args).warnings;
+        warnings.iter().filter(|line| line.contains(word)).count()
+    };
+    assert_eq!(
+        remarks(&["--enable-bfd", "--bfd-min-tx=9"], "raise --bfd-min-tx"),
+        1
+    );
+    assert_eq!(
+        remarks(&["--enable-bfd", "--bfd-min-rx=9"], "raise --bfd-min-tx"),
+        1
+    );
+    assert_eq!(
+        remarks(
+            &["--enable-bfd", "--bfd-min-tx=10", "--bfd-min-rx=10"],
+            "raise --bfd-min-tx"
+        ),
+        0
+    );
+    assert_eq!(remarks(&["--enable-bfd", "--graceful-restart"], "C bit"), 1);
+    assert_eq!(remarks(&["--enable-bfd"], "C bit"), 0);
+    assert_eq!(remarks(&["--graceful-restart"], "C bit"), 0);
+}
+
+#[test]
 fn the_password_stays_secret() {
     let settings = ok(&["--auth-password=hunter2"]);
     let password = settings.auth_password.as_ref().expect("given");

@@ -117,13 +117,13 @@ fn a_replay_is_refused() {
         assert_eq!(pair.ends[A].session.counters().discarded_total(), 0);
         pair.cut(B, true);
 
-        for replays in 1..=14 {
+        for _ in 1..=14 {
             pair.run_for(10 * MS);
+            let discarded = |pair: &Pair| pair.ends[A].session.counters().discarded(Discard::AuthSequence);
+            // A packet that was under way when the recorded one was made is a replay by its number, too.
+            let before = discarded(&pair);
             pair.inject(A, &recorded[..len]);
-            assert_eq!(
-                pair.ends[A].session.counters().discarded(Discard::AuthSequence),
-                replays
-            );
+            assert_eq!(discarded(&pair), before + 1);
             assert_eq!(pair.ends[A].session.detection_deadline(), deadline);
         }
         pair.run_for(10 * MS);

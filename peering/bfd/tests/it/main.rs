@@ -8,3 +8,4 @@ mod auth;
 mod detection;
 mod lifecycle;
 mod parameters;
+mod readme;
