@@ -6,9 +6,11 @@
 )]
 
 mod account;
+mod bad_input;
 mod cases;
 mod faults;
 mod networks;
 mod outage;
+mod sidecar;
 mod starting;
 mod support;

@@ -66,4 +66,6 @@ fn both_families_and_attached_networks() {
     let mut wanted = sample.to_vec();
     wanted.extend(WEB.iter().chain(&ATTACHED).map(|prefix| (*prefix, &[NODE1][..])));
     wait_tables(&world.lab, &tables(&wanted));
+    world.annotate("pod", "sample", "-");
+    world.exact(&wanted[sample.len()..]);
 }
