@@ -124,6 +124,11 @@ impl Coupling {
         }
     }
 
+    /// Changes the mode; what BFD said so far stays.
+    pub(crate) fn set_strict(&mut self, strict: bool) {
+        self.strict = strict;
+    }
+
     /// Takes news. Returns whether the BGP session has to be closed at once.
     pub(crate) fn take(&mut self, news: BfdNews, now: Instant) -> bool {
         match news {

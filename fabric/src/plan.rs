@@ -89,8 +89,13 @@ pub fn plan(current: &RackConfig, new: &RackConfig, sources: &BTreeMap<IpAddr, I
         .map(|settings| (settings, sources.get(&settings.neighbor.address).copied()));
     ReloadPlan {
         sessions: session_plans(present, new),
-        rack: diff::listen(&current.listen, &new.listen).into_iter().collect(),
+        rack: listen_change(current, new),
     }
+}
+
+/// What changes without touching any session.
+pub(crate) fn listen_change(current: &RackConfig, new: &RackConfig) -> Vec<SettingChange> {
+    diff::listen(&current.listen, &new.listen).into_iter().collect()
 }
 
 /// The settings of each session of a configuration.
@@ -136,14 +141,7 @@ pub(crate) fn session_plans<'a>(
         let former = present.remove(&address);
         plans.push(SessionPlan::new(former, &wanted));
     }
-    let removed = present.values().map(|(settings, _)| SessionPlan {
-        plane: settings.neighbor.plane.to_string(),
-        neighbor: settings.neighbor.address,
-        verdict: Verdict::Removed,
-        changes: Vec::new(),
-        reason: None,
-    });
-    plans.extend(removed);
+    plans.extend(present.values().map(|(settings, _)| SessionPlan::of_removal(settings)));
     plans
 }
 
@@ -152,27 +150,37 @@ impl SessionPlan {
         if let Some(reason) = check::fault(wanted) {
             return Self::refused(wanted, reason);
         }
-        let (verdict, changes) = match former {
-            None => (Verdict::Added, Vec::new()),
-            Some((former, source)) => {
-                let changes = diff::settings(former, wanted, source);
-                let verdict = match changes.iter().any(|change| change.resets) {
-                    _ if changes.is_empty() => Verdict::Unchanged,
-                    true => Verdict::Reset,
-                    false => Verdict::Soft,
-                };
-                (verdict, changes)
-            }
+        match former {
+            Some((former, source)) => Self::of_change(former, wanted, source),
+            None => Self {
+                verdict: Verdict::Added,
+                ..Self::of_removal(wanted)
+            },
+        }
+    }
+
+    /// For a session that is there, and settings that are sound.
+    pub(crate) fn of_change(former: &Settings, wanted: &Settings, source: Option<IpAddr>) -> Self {
+        let changes = diff::settings(former, wanted, source);
+        let verdict = match changes.iter().any(|change| change.resets) {
+            _ if changes.is_empty() => Verdict::Unchanged,
+            true => Verdict::Reset,
+            false => Verdict::Soft,
         };
         Self {
-            plane: former
-                .map_or(wanted, |(former, _)| former)
-                .neighbor
-                .plane
-                .to_string(),
-            neighbor: wanted.neighbor.address,
             verdict,
             changes,
+            ..Self::of_removal(former)
+        }
+    }
+
+    /// For a session that is there and not wanted any more.
+    pub(crate) fn of_removal(former: &Settings) -> Self {
+        Self {
+            plane: former.neighbor.plane.to_string(),
+            neighbor: former.neighbor.address,
+            verdict: Verdict::Removed,
+            changes: Vec::new(),
             reason: None,
         }
     }

@@ -1,23 +1,28 @@
 //! The rack without its sockets.
 
+mod desired;
+mod reload;
 mod session;
 #[cfg(test)]
 mod tests;
 
 use crate::config::{NeighborConfig, PlaneId, RackConfig};
-use crate::coupling::{BfdNews, Coupling, RECREATION};
+use crate::coupling::{BfdNews, RECREATION};
 use crate::next_hop::{NextHops, next_hops};
+use crate::plan::{Settings, Verdict, settings_of};
 use crate::status::{Gate, PairState, PlaneStatus, RackStatus, RouteStatus};
-use bgp::{ClassId, ConnectionId, Event, Input, Peer, Stage, State, StopReason};
+use bgp::{ClassId, ConnectionId, Event, Input, Stage, State, StopReason};
 use net::TcpOptions;
 use net::bfd::BfdSpec;
 use net::netlink::{PathToPeer, Target};
-use session::{Session, peer_config};
+use desired::Unheard;
+use reload::Reload;
+use session::Session;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 use wire::Prefix;
 
-/// A session's number: its place in [`RackConfig::neighbors`].
+/// A session's number. It stays while the session is configured, and is never given to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub usize);
 
@@ -56,6 +61,28 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// A reload has given the session its new settings, or has made it.
+    Reconfigured {
+        /// The session.
+        session: SessionId,
+        /// What was done with it.
+        verdict: Verdict,
+    },
+    /// A reload has taken the session away; its last events came before.
+    Removed {
+        /// The session.
+        session: SessionId,
+        /// What it was.
+        neighbor: Box<NeighborConfig>,
+    },
+    /// A reload is stuck, said once: it is not just the turn of another plane. The sessions concerned keep their
+    /// former settings.
+    Pending {
+        /// The first of them.
+        session: SessionId,
+        /// What they wait for.
+        reason: String,
+    },
     /// The next hops announced on the session have changed.
     NextHops {
         /// The session.
@@ -75,43 +102,39 @@ pub struct Rack {
     /// When BFD may permit a session by the mere passing of time.
     permits_change_at: Option<Instant>,
     actions: Vec<Action>,
+    reload: Reload,
+    desired: Unheard,
+    rng: fastrand::Rng,
+    last_id: usize,
 }
 
 impl Rack {
     /// A rack whose sessions start at once, gates closed until [`Self::set_complete`]. `seed` makes its jitter
     /// reproducible.
     pub fn new(config: RackConfig, seed: u64, now: Instant) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let sessions = config
-            .neighbors
-            .iter()
-            .map(|neighbor| Session {
-                neighbor: neighbor.clone(),
-                peer: Peer::new(peer_config(&config, neighbor), rng.u64(..)),
-                path: None,
-                link: None,
-                next_hops: NextHops::default(),
-                coupling: neighbor
-                    .bfd
-                    .as_ref()
-                    .map(|bfd| Coupling::new(bfd.strict.is_some())),
-                blocked: None,
-            })
-            .collect();
+        let wanted: Vec<Settings> = settings_of(&config).collect();
         let mut rack = Self {
             config,
-            sessions,
+            sessions: Vec::new(),
             complete: false,
             stopped: false,
             permits_change_at: None,
             actions: Vec::new(),
+            reload: Reload::default(),
+            desired: Unheard::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            last_id: 0,
         };
+        for settings in wanted {
+            rack.add_session(settings);
+        }
         rack.admit_all(now);
         rack
     }
 
     /// Takes changes of the desired set; every session whose families include the prefix gets its own delta.
     pub fn apply(&mut self, changes: &[RouteChange]) {
+        self.note_unheard(changes);
         for session in &mut self.sessions {
             let families = session.peer.config().families;
             let adj_out = session.peer.adj_out_mut();
@@ -136,7 +159,7 @@ impl Rack {
     /// The kernel's way to a switch has changed: next hops follow, sessions stay.
     pub fn set_path(&mut self, target: &Target, path: &PathToPeer, now: Instant) {
         for session in &mut self.sessions {
-            if session.neighbor.target() == *target {
+            if session.settings.neighbor.target() == *target {
                 session.take_path(path);
             }
         }
@@ -147,7 +170,7 @@ impl Rack {
     /// Takes news of a session's BFD: a failure closes BGP at once with Cease/BFD Down (RFC 9384); AdminDown of the
     /// switch closes nothing.
     pub fn bfd_news(&mut self, id: SessionId, news: BfdNews, now: Instant) {
-        let Some(session) = self.sessions.get_mut(id.0) else {
+        let Some(session) = self.session_mut(id) else {
             return;
         };
         let Some(coupling) = &mut session.coupling else {
@@ -169,7 +192,7 @@ impl Rack {
 
     /// Passes what happened to a session on to its peer.
     pub fn handle(&mut self, session: SessionId, input: Input<'_>, now: Instant) {
-        if let Some(found) = self.sessions.get_mut(session.0) {
+        if let Some(found) = self.session_mut(session) {
             found.peer.handle(input, now);
         }
     }
@@ -182,6 +205,9 @@ impl Rack {
         if self.permits_change_at.is_some_and(|at| at <= now) {
             self.admit_all(now);
         }
+        if self.reload.poll_timeout().is_some_and(|at| at <= now) {
+            self.advance_reload(now);
+        }
     }
 
     /// When to call [`Self::handle_timeout`] next.
@@ -190,21 +216,22 @@ impl Rack {
             .iter()
             .filter_map(|session| session.peer.poll_timeout())
             .chain(self.permits_change_at)
+            .chain(self.reload.poll_timeout())
             .min()
     }
 
     /// Moves everything there is to do to `actions`. May change after every call but the getters.
     pub fn poll_actions(&mut self, actions: &mut Vec<Action>, now: Instant) {
         let (mut came_up, mut went_down) = (false, false);
-        for (index, session) in self.sessions.iter_mut().enumerate() {
-            let id = SessionId(index);
+        for session in &mut self.sessions {
+            let id = session.id;
             while let Some(event) = session.peer.poll_event() {
                 came_up |= matches!(event, Event::Established { .. });
                 went_down |= matches!(event, Event::Down(_));
                 actions.push(if event == Event::Dial {
                     Action::Dial {
                         session: id,
-                        peer: SocketAddr::new(session.neighbor.address, session.neighbor.port),
+                        peer: SocketAddr::new(session.settings.neighbor.address, session.settings.neighbor.port),
                         options: session.tcp_options(),
                     }
                 } else {
@@ -219,6 +246,10 @@ impl Rack {
             // It may have been the last usable plane: then nothing is held down any more.
             self.admit_all(now);
         }
+        if came_up || went_down {
+            self.advance_reload(now);
+        }
+        self.reload.say_farewell(actions);
         actions.append(&mut self.actions);
     }
 
@@ -230,8 +261,7 @@ impl Rack {
         budget: usize,
         out: &mut Vec<u8>,
     ) -> bool {
-        self.sessions
-            .get_mut(id.0)
+        self.session_mut(id)
             .is_some_and(|session| session.peer.poll_transmit(connection, budget, out))
     }
 
@@ -244,38 +274,47 @@ impl Rack {
         progress: bool,
         now: Instant,
     ) {
-        if let Some(session) = self.sessions.get_mut(id.0) {
+        if let Some(session) = self.session_mut(id) {
             session.peer.written(connection, pending, progress, now);
         }
+        // An End-of-RIB may have been in it.
+        self.advance_reload(now);
     }
 
     /// The session of a switch's address.
     pub fn session_of(&self, peer: IpAddr) -> Option<SessionId> {
         self.sessions
             .iter()
-            .position(|session| session.neighbor.address == peer)
-            .map(SessionId)
+            .find(|session| session.settings.neighbor.address == peer)
+            .map(|session| session.id)
     }
 
     /// How a session's neighbour is configured.
     pub fn neighbor(&self, session: SessionId) -> Option<&NeighborConfig> {
-        self.sessions.get(session.0).map(|session| &session.neighbor)
+        self.session(session).map(|session| &session.settings.neighbor)
     }
 
     /// All neighbours.
     pub fn neighbors(&self) -> impl Iterator<Item = &NeighborConfig> {
-        self.sessions.iter().map(|session| &session.neighbor)
+        self.sessions.iter().map(|session| &session.settings.neighbor)
+    }
+
+    /// What to ask the kernel for the ways to the switches.
+    pub fn targets(&self) -> Vec<Target> {
+        self.neighbors().map(NeighborConfig::target).collect()
     }
 
     /// How connections of this session are to be set up.
     pub fn tcp_options(&self, session: SessionId) -> Option<TcpOptions> {
-        self.sessions.get(session.0).map(Session::tcp_options)
+        self.session(session).map(Session::tcp_options)
     }
 
     /// The BFD sessions there should be. One whose link was never known is left out: it has no source yet.
     pub fn bfd_specs(&self) -> Vec<BfdSpec> {
-        let spec = |(index, session): (usize, &Session)| session.bfd_spec(index as u64);
-        self.sessions.iter().enumerate().filter_map(spec).collect()
+        self.sessions
+            .iter()
+            .filter_map(|session| session.bfd_spec(session.id.0 as u64))
+            .collect()
     }
 
     /// Ends all sessions with Cease/Administrative Shutdown and the text (RFC 9003).
@@ -294,7 +333,7 @@ impl Rack {
         let mut ids: Vec<PlaneId> = self
             .sessions
             .iter()
-            .map(|session| session.neighbor.plane)
+            .map(|session| session.settings.neighbor.plane)
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -302,7 +341,7 @@ impl Rack {
             let of_plane = || {
                 self.sessions
                     .iter()
-                    .filter(move |session| session.neighbor.plane == id)
+                    .filter(move |session| session.settings.neighbor.plane == id)
             };
             let blocked = of_plane().all(|session| session.blocked.is_some());
             planes.push(PlaneStatus {
@@ -339,8 +378,8 @@ impl Rack {
             .filter_map(|session| {
                 let stage = session.peer.adj_out().stage(prefix)?;
                 Some(RouteStatus {
-                    plane: session.neighbor.plane.to_string(),
-                    neighbor: session.neighbor.address,
+                    plane: session.settings.neighbor.plane.to_string(),
+                    neighbor: session.settings.neighbor.address,
                     stage: match stage {
                         Stage::Desired => "desired",
                         Stage::Sent => "sent",
@@ -350,6 +389,14 @@ impl Rack {
                 })
             })
             .collect()
+    }
+
+    fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.id == id)
     }
 
     /// Starts each session that may run, and stops each that may not.
@@ -370,7 +417,7 @@ impl Rack {
         let forbidden = session.forbidden();
         let held_back = session.held_back_by_bfd(alone, now);
         let blocked = forbidden.clone().or_else(|| held_back.clone());
-        let id = SessionId(index);
+        let id = session.id;
         if blocked != session.blocked {
             session.blocked.clone_from(&blocked);
             self.actions.push(Action::Blocked {
@@ -401,7 +448,7 @@ impl Rack {
         let mut others = self
             .sessions
             .iter()
-            .filter(|session| session.neighbor.plane != plane);
+            .filter(|session| session.settings.neighbor.plane != plane);
         others.any(|session| session.peer.state() == State::Established)
     }
 
@@ -411,7 +458,7 @@ impl Rack {
                 continue;
             };
             let others = self.addresses_of_other_family(index);
-            let next_hops = next_hops(own, &others, &self.config.node_ips);
+            let next_hops = next_hops(own, &others, &self.sessions[index].settings.node_ips);
             let session = &mut self.sessions[index];
             if session.next_hops == next_hops {
                 continue;
@@ -419,7 +466,7 @@ impl Rack {
             session.next_hops = next_hops;
             session.announce_as_configured();
             self.actions.push(Action::NextHops {
-                session: SessionId(index),
+                session: session.id,
                 next_hops,
             });
         }
@@ -428,11 +475,11 @@ impl Rack {
     /// Our addresses of the other family on the plane of a session: those of its sister session first.
     fn addresses_of_other_family(&self, index: usize) -> Vec<IpAddr> {
         let session = &self.sessions[index];
-        let of_other_family = |addr: &IpAddr| addr.is_ipv4() != session.neighbor.address.is_ipv4();
+        let of_other_family = |addr: &IpAddr| addr.is_ipv4() != session.settings.neighbor.address.is_ipv4();
         let sisters = self
             .sessions
             .iter()
-            .filter(|sister| sister.neighbor.plane == session.neighbor.plane);
+            .filter(|sister| sister.settings.neighbor.plane == session.settings.neighbor.plane);
         let on_interface = session
             .path
             .iter()

@@ -1,5 +1,6 @@
 //! What a rack tells about itself. Serialised as it is for the status API.
 
+use crate::plan::{SettingChange, Verdict};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -76,6 +77,9 @@ pub struct SessionStatus {
     pub interface: Option<String>,
     /// Why the session cannot even be tried.
     pub blocked: Option<String>,
+    /// What of a reload still waits, and why: the session has its former settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
     /// Why the last session or attempt ended.
     pub last_error: Option<String>,
     /// How often the session came up.
@@ -86,6 +90,17 @@ pub struct SessionStatus {
     pub messages_received: u64,
     /// By family.
     pub families: Vec<FamilyStatus>,
+}
+
+/// What of a reload a session still waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    /// What will be done with the session: `reset` or `removed`.
+    pub verdict: Verdict,
+    /// The settings that will change.
+    pub changes: Vec<SettingChange>,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// One family on one session.

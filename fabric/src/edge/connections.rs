@@ -175,6 +175,12 @@ impl Connections {
             .map(|(token, _)| *token)
     }
 
+    /// The connections of a session that are in use.
+    pub(super) fn open_streams(&self, session: SessionId) -> impl Iterator<Item = &TcpStream> {
+        let open = move |c: &&Connection| c.session == session && c.stage == Stage::Open;
+        self.by_token.values().filter(open).map(|c| &c.stream)
+    }
+
     /// Whether a connection is there in any stage.
     pub(super) fn is_empty(&self) -> bool {
         self.by_token.is_empty()

@@ -3,17 +3,20 @@
 use super::bfd::BfdEdge;
 use super::connections::{Connections, Stage};
 use super::handle::Command;
+use super::listeners::Listeners;
 use super::log::{self, Complaints};
 use crate::config::RackConfig;
+use crate::plan::Verdict;
 use crate::rack::{Action, Rack, SessionId};
 use crate::status::RackStatus;
 use bgp::{Event, Input};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use net::bfd::BfdHandle;
-use net::{Listener, TcpOptions, adopt, connect, finish_connect};
+use net::netlink::Target;
+use net::{TcpOptions, adopt, connect, finish_connect, set_user_timeout};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
@@ -29,8 +32,6 @@ const TRANSMIT_BUDGET: usize = 64 * 1024;
 const TURNS: usize = 16;
 /// Commands taken before the sockets get their turn.
 const COMMAND_TURNS: usize = 16;
-/// How often a listener that could not be bound is tried again.
-const LISTEN_RETRY: Duration = Duration::from_secs(3);
 
 /// Everything the rack thread owns.
 pub(super) struct Driver {
@@ -40,43 +41,53 @@ pub(super) struct Driver {
     rack: Rack,
     bfd: Option<BfdEdge>,
     connections: Connections,
-    listeners: Vec<Listening>,
-    listen_retry_at: Option<Instant>,
+    listeners: Listeners,
+    /// What the observation of routes is to look at.
+    targets: watch::Sender<Vec<Target>>,
+    waker: Arc<Waker>,
+    bfd_handle: Arc<OnceLock<BfdHandle>>,
     complaints: Complaints,
     actions: Vec<Action>,
     scratch: Vec<u8>,
     state_changed: bool,
+    settings_changed: bool,
     stopping: bool,
 }
 
-struct Listening {
-    address: SocketAddr,
-    listener: Option<Listener>,
-    /// The kernel had no descriptor to give: connections still wait.
-    starved: bool,
+/// What others hold of the driver.
+pub(super) struct DriverLinks {
+    pub(super) waker: Arc<Waker>,
+    pub(super) status: watch::Receiver<RackStatus>,
+    pub(super) targets: watch::Receiver<Vec<Target>>,
+    /// Empty until a session wants BFD.
+    pub(super) bfd: Arc<OnceLock<BfdHandle>>,
 }
 
 impl Driver {
     pub(super) fn new(
         config: RackConfig,
         commands: mpsc::Receiver<Command>,
-    ) -> std::io::Result<(Self, Arc<Waker>, watch::Receiver<RackStatus>)> {
+    ) -> std::io::Result<(Self, DriverLinks)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let now = Instant::now();
-        let listeners = config
-            .listen
-            .addresses
-            .iter()
-            .map(|address| Listening {
-                address: *address,
-                listener: None,
-                starved: false,
-            })
-            .collect();
         let rack = Rack::new(config, fastrand::u64(..), now);
         let bfd = BfdEdge::start(&rack, Arc::clone(&waker))?;
-        let (status, watch) = watch::channel(rack.status(now));
+        let bfd_handle = Arc::new(OnceLock::new());
+        if let Some(bfd) = &bfd {
+            // It is still empty.
+            let _ = bfd_handle.set(bfd.handle());
+        }
+        let (status, status_watch) = watch::channel(rack.status(now));
+        let (targets, targets_watch) = watch::channel(rack.targets());
+        let mut listeners = Listeners::new(FIRST_LISTENER..FIRST_CONNECTION);
+        listeners.follow(&rack, now);
+        let links = DriverLinks {
+            waker: Arc::clone(&waker),
+            status: status_watch,
+            targets: targets_watch,
+            bfd: Arc::clone(&bfd_handle),
+        };
         let driver = Self {
             poll,
             commands,
@@ -85,19 +96,17 @@ impl Driver {
             bfd,
             connections: Connections::default(),
             listeners,
-            listen_retry_at: Some(now),
+            targets,
+            waker,
+            bfd_handle,
             complaints: Complaints::default(),
             actions: Vec::new(),
             scratch: vec![0; 64 * 1024],
             state_changed: true,
+            settings_changed: false,
             stopping: false,
         };
-        Ok((driver, waker, watch))
-    }
-
-    /// The BFD thread, if any neighbour wants BFD.
-    pub(super) fn bfd(&self) -> Option<BfdHandle> {
-        self.bfd.as_ref().map(BfdEdge::handle)
+        Ok((driver, links))
     }
 
     pub(super) fn run(mut self) {
@@ -152,7 +161,7 @@ impl Driver {
         let next = [
             self.rack.poll_timeout(),
             self.connections.poll_timeout(),
-            self.listen_retry_at,
+            self.listeners.poll_timeout(),
         ];
         let now = Instant::now();
         next.into_iter()
@@ -165,7 +174,7 @@ impl Driver {
         let Token(token) = event.token();
         if token < FIRST_CONNECTION {
             if token >= FIRST_LISTENER {
-                self.accept(token - FIRST_LISTENER);
+                self.accept(token);
             }
             return;
         }
@@ -208,6 +217,13 @@ impl Driver {
             // A receiver that has gone away does not need the answer.
             Command::Status(reply) => drop(reply.send(self.rack.status(now))),
             Command::Route(prefix, reply) => drop(reply.send(self.rack.route(&prefix))),
+            Command::Plan(new, reply) => drop(reply.send(self.rack.plan(&new))),
+            Command::Reconfigure { new, forced, reply } => {
+                let plan = self.rack.reconfigure(&new, forced, now);
+                self.settings_changed = true;
+                self.act(now);
+                drop(reply.send(plan));
+            }
             Command::Stop(text) => self.stop(&text),
         }
     }
@@ -222,79 +238,59 @@ impl Driver {
         self.rack.stop(text, Instant::now());
     }
 
-    /// Binds what is not bound yet.
+    fn accept(&mut self, token: usize) {
+        let now = Instant::now();
+        while let Some((stream, remote)) = self.listeners.accept(token, now) {
+            self.accepted(stream, remote, now);
+        }
+    }
+
+    /// Binds what is not bound yet, and accepts what could not be accepted.
     fn listen(&mut self, now: Instant) {
-        if self.listen_retry_at.is_none_or(|at| at > now) {
+        let Self {
+            listeners,
+            rack,
+            complaints,
+            poll,
+            ..
+        } = self;
+        for token in listeners.retry(poll.registry(), rack, complaints, now) {
+            self.accept(token);
+        }
+    }
+
+    /// Sockets, BFD and the observation of routes follow the settings of the sessions.
+    fn follow_settings(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.settings_changed) {
             return;
         }
-        self.listen_retry_at = None;
-        for index in 0..self.listeners.len() {
-            if self.listeners[index].starved {
-                self.accept(index);
-            }
-            if self.listeners[index].listener.is_some() {
-                continue;
-            }
-            let address = self.listeners[index].address;
-            match self.bind(address, index) {
-                Ok(listener) => {
-                    tracing::info!(%address, "listening for switches");
-                    self.listeners[index].listener = Some(listener);
-                }
-                Err(error) => {
-                    let id = SessionId(usize::MAX - index);
-                    if self.complaints.is_news(id, &error, now) {
-                        tracing::warn!(%error, "not listening; sessions are still dialled");
-                    }
-                    self.listen_retry_at = Some(now + LISTEN_RETRY);
-                }
-            }
+        self.state_changed = true;
+        self.listeners.follow(&self.rack, now);
+        let targets = self.rack.targets();
+        self.targets.send_if_modified(|former| {
+            let differ = *former != targets;
+            *former = targets;
+            differ
+        });
+        self.start_bfd();
+        if let Some(bfd) = &self.bfd {
+            bfd.set_sessions(&self.rack);
         }
     }
 
-    fn bind(&self, address: SocketAddr, index: usize) -> Result<Listener, String> {
-        let mut listener = Listener::bind(address, None).map_err(|error| error.to_string())?;
-        for neighbor in self
-            .rack
-            .neighbors()
-            .filter(|neighbor| neighbor.address.is_ipv4() == address.is_ipv4())
-        {
-            if let Some(key) = &neighbor.password {
-                listener
-                    .set_md5(neighbor.address, Some(key))
-                    .map_err(|error| error.to_string())?;
-            }
+    /// Starts the BFD thread with the first session that wants it.
+    fn start_bfd(&mut self) {
+        if self.bfd.is_some() {
+            return;
         }
-        self.poll
-            .registry()
-            .register(&mut listener, Token(FIRST_LISTENER + index), Interest::READABLE)
-            .map_err(|error| error.to_string())?;
-        Ok(listener)
-    }
-
-    fn accept(&mut self, index: usize) {
-        let now = Instant::now();
-        loop {
-            let Some(Listening {
-                listener: Some(listener),
-                ..
-            }) = self.listeners.get(index)
-            else {
-                return;
-            };
-            let accepted = listener.accept();
-            if let Some(listening) = self.listeners.get_mut(index) {
-                listening.starved = accepted.is_err();
+        match BfdEdge::start(&self.rack, Arc::clone(&self.waker)) {
+            Ok(None) => {}
+            Ok(Some(bfd)) => {
+                // There is no other thread to set it.
+                let _ = self.bfd_handle.set(bfd.handle());
+                self.bfd = Some(bfd);
             }
-            match accepted {
-                Ok(Some((stream, remote))) => self.accepted(stream, remote, now),
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
-                    self.listen_retry_at = Some(now + Duration::from_secs(1));
-                    return;
-                }
-            }
+            Err(error) => tracing::error!(%error, "cannot start BFD; the sessions go on without it"),
         }
     }
 
@@ -349,8 +345,10 @@ impl Driver {
             for action in actions.drain(..) {
                 self.perform(action, now);
             }
+            self.follow_settings(now);
         }
         self.actions = actions;
+        self.follow_settings(now);
     }
 
     fn perform(&mut self, action: Action, now: Instant) {
@@ -372,6 +370,28 @@ impl Driver {
                     None => tracing::info!(%plane, %peer, "session no longer held back"),
                 }
             }
+            Action::Reconfigured { session, verdict } => {
+                self.settings_changed = true;
+                self.reconfigured(session, verdict);
+            }
+            Action::Removed { session, neighbor } => {
+                self.settings_changed = true;
+                self.complaints.forget(session);
+                tracing::info!(
+                    plane = %neighbor.plane, peer = %neighbor.address, reason = "not configured any more",
+                    "session removed"
+                );
+            }
+            Action::Pending { session, reason } => {
+                self.state_changed = true;
+                let Some(neighbor) = self.rack.neighbor(session) else {
+                    return;
+                };
+                tracing::warn!(
+                    plane = %neighbor.plane, peer = %neighbor.address, reason,
+                    "reload pending: the session keeps its former settings"
+                );
+            }
             Action::NextHops { session, next_hops } => {
                 self.state_changed = true;
                 let Some(neighbor) = self.rack.neighbor(session) else {
@@ -383,6 +403,20 @@ impl Driver {
                     plane = %neighbor.plane, peer = %neighbor.address,
                     v4 = show(next_hops.v4), v6 = show(next_hops.v6), "next hop"
                 );
+            }
+        }
+    }
+
+    fn reconfigured(&self, session: SessionId, verdict: Verdict) {
+        let Some(neighbor) = self.rack.neighbor(session) else {
+            return;
+        };
+        let (plane, peer) = (neighbor.plane, neighbor.address);
+        tracing::info!(%plane, %peer, reason = "new configuration", "session settings: {verdict}");
+        for stream in self.connections.open_streams(session) {
+            if let Err(error) = set_user_timeout(stream, neighbor.user_timeout) {
+                // The connection is gone, and will say so itself.
+                tracing::debug!(%plane, %peer, %error, "cannot set the user timeout");
             }
         }
     }

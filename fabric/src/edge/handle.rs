@@ -1,11 +1,12 @@
 use super::driver::Driver;
-use crate::config::{NeighborConfig, RackConfig};
+use crate::config::RackConfig;
+use crate::plan::ReloadPlan;
 use crate::rack::RouteChange;
 use crate::status::{RackStatus, RouteStatus};
 use mio::Waker;
 use net::bfd::BfdHandle;
 use net::netlink::{PathToPeer, PathWatch, Target};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::Prefix;
@@ -22,6 +23,12 @@ pub(super) enum Command {
     Path(Target, PathToPeer),
     Status(oneshot::Sender<RackStatus>),
     Route(Prefix, oneshot::Sender<Vec<RouteStatus>>),
+    Plan(Box<RackConfig>, oneshot::Sender<ReloadPlan>),
+    Reconfigure {
+        new: Box<RackConfig>,
+        forced: bool,
+        reply: oneshot::Sender<ReloadPlan>,
+    },
     Stop(String),
 }
 
@@ -31,7 +38,7 @@ pub struct RackHandle {
     commands: mpsc::Sender<Command>,
     waker: Arc<Waker>,
     status: watch::Receiver<RackStatus>,
-    bfd: Option<BfdHandle>,
+    bfd: Arc<OnceLock<BfdHandle>>,
 }
 
 /// The rack thread itself.
@@ -54,30 +61,41 @@ pub struct SpawnError {
 pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError> {
     let at = |attempt| move |source| SpawnError { attempt, source };
     let (sender, commands) = mpsc::channel(COMMANDS);
-    let targets = config.neighbors.iter().map(NeighborConfig::target).collect();
-    let (driver, waker, status) = Driver::new(config, commands).map_err(at("opening its event queue"))?;
-    let bfd = driver.bfd();
+    let (driver, links) = Driver::new(config, commands).map_err(at("opening its event queue"))?;
     let thread = std::thread::Builder::new()
         .name("rack".to_owned())
         .spawn(move || driver.run())
         .map_err(at("creating the thread"))?;
     let handle = RackHandle {
         commands: sender,
-        waker,
-        status,
-        bfd,
+        waker: links.waker,
+        status: links.status,
+        bfd: links.bfd,
     };
+    tokio::spawn(observe(handle.clone(), links.targets));
+    Ok((handle, RackThread(thread)))
+}
 
-    let (mut paths, _) = PathWatch::spawn(targets);
-    let observer = handle.clone();
-    tokio::spawn(async move {
-        while let Some((target, path)) = paths.recv().await {
-            if !observer.send(Command::Path(target, path)).await {
-                return;
+/// Tells the rack thread the ways to the switches, whichever these are at the time, until the thread has ended.
+async fn observe(rack: RackHandle, mut targets: watch::Receiver<Vec<Target>>) {
+    loop {
+        let present = targets.borrow_and_update().clone();
+        let (mut paths, _) = PathWatch::spawn(present);
+        loop {
+            tokio::select! {
+                changed = targets.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                path = paths.recv() => {
+                    let Some((target, path)) = path else { return };
+                    if !rack.send(Command::Path(target, path)).await {
+                        return;
+                    }
+                }
             }
         }
-    });
-    Ok((handle, RackThread(thread)))
+    }
 }
 
 impl RackHandle {
@@ -98,9 +116,31 @@ impl RackHandle {
         answer.await.ok()
     }
 
-    /// The BFD thread, for its snapshot and recordings; `None` if no neighbour wants BFD.
+    /// What a configuration would change, compared to what the sessions have now. Nothing is done. `None` if the
+    /// thread has ended.
+    pub async fn plan(&self, new: RackConfig) -> Option<ReloadPlan> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Plan(Box::new(new), reply)).await;
+        answer.await.ok()
+    }
+
+    /// Makes the rack that of another configuration, and tells what that means for each session. `None` if the
+    /// thread has ended.
+    ///
+    /// Sessions whose settings do not change are not touched. Where sessions have to be reset or removed, that is done
+    /// plane by plane, each only while another plane carries everything; what waits is told by
+    /// [`SessionStatus::pending`](crate::SessionStatus::pending). `forced` waits for nothing. What is refused stays as
+    /// it is. A later call replaces what is still pending.
+    pub async fn reconfigure(&self, new: RackConfig, forced: bool) -> Option<ReloadPlan> {
+        let (reply, answer) = oneshot::channel();
+        let new = Box::new(new);
+        self.send(Command::Reconfigure { new, forced, reply }).await;
+        answer.await.ok()
+    }
+
+    /// The BFD thread, for its snapshot and recordings; `None` as long as no neighbour has wanted BFD.
     pub fn bfd(&self) -> Option<&BfdHandle> {
-        self.bfd.as_ref()
+        self.bfd.get()
     }
 
     /// The rack after its last change of state. Counters in it are of that moment.

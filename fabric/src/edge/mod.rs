@@ -4,6 +4,7 @@ mod bfd;
 mod connections;
 mod driver;
 mod handle;
+mod listeners;
 mod log;
 
 pub use handle::{RackHandle, RackThread, SpawnError, spawn};

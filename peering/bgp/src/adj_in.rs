@@ -41,6 +41,10 @@ impl AdjRibIn {
         self.accepted.iter().map(|(prefix, ())| prefix)
     }
 
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Returns whether this announcement was the first one beyond the limit.
     pub(crate) fn announce(&mut self, prefix: Prefix) -> bool {
         if self.accepted.len() >= self.limit && self.accepted.get(&prefix).is_none() {

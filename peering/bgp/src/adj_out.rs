@@ -208,6 +208,21 @@ impl AdjRibOut {
         })
     }
 
+    /// The prefixes of one family that are to be announced, in order, with their class.
+    pub fn desired(&self, family: Family) -> impl Iterator<Item = (Prefix, ClassId)> {
+        self.table
+            .after(family, None)
+            .filter_map(|(prefix, slot)| ClassId::new(slot.class()).map(|class| (prefix, class)))
+    }
+
+    /// Announces nothing of a family any more, as [`Self::set`] does for one prefix.
+    pub fn clear(&mut self, family: Family) {
+        let prefixes: Vec<Prefix> = self.desired(family).map(|(prefix, _)| prefix).collect();
+        for prefix in prefixes {
+            self.set(prefix, None);
+        }
+    }
+
     /// How many prefixes of the family are to be announced.
     pub fn desired_len(&self, family: Family) -> usize {
         self.desired[family as usize]

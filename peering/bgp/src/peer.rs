@@ -260,6 +260,22 @@ impl Peer {
         &self.config
     }
 
+    /// Takes another configuration. A session that is up, or coming up, is not touched: the new values count from
+    /// the next OPEN on, `passive` at once. Stop the peer before and start it afterwards to have all of them now. May
+    /// change the answers of every `poll_…` function.
+    pub fn reconfigure(&mut self, config: PeerConfig, now: Instant) {
+        self.adj_in.set_limit(config.max_prefixes);
+        let former = std::mem::replace(&mut self.config, config);
+        if former.passive == self.config.passive || self.lifecycle != Lifecycle::Running {
+            return;
+        }
+        if self.config.passive {
+            self.cancel_dial();
+        } else {
+            self.dial(now);
+        }
+    }
+
     fn start(&mut self, now: Instant) {
         if self.lifecycle != Lifecycle::Stopped {
             return;

@@ -79,6 +79,12 @@ impl FamilySet {
         Self(self.0 & other.0)
     }
 
+    /// The families in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether no family is in the set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -333,6 +333,40 @@ fn attributes_that_leave_no_room_are_refused() {
 }
 
 #[test]
+fn a_check_foretells_what_a_definition_will_say() {
+    let with = |count: u32| ExportAttributes {
+        communities: (0..count).map(Community).collect(),
+        ..attributes(2)
+    };
+    assert_eq!(with(900).check(), Ok(()));
+    assert!(with(1100).check().is_err());
+    for count in 900..1100 {
+        let (checked, defined) = (
+            with(count).check(),
+            ready(FamilySet::ALL).define(ClassId::DEFAULT, with(count)),
+        );
+        assert!(checked.is_err() || defined.is_ok(), "{count}");
+    }
+}
+
+#[test]
+fn a_family_is_listed_and_cleared_alone() {
+    let mut adj_out = ready(FamilySet::ALL);
+    for number in 0..20 {
+        adj_out.set(prefix(number), Some(ClassId::DEFAULT));
+    }
+    let v4: Vec<_> = adj_out.desired(Family::Ipv4Unicast).collect();
+    assert_eq!(v4.len(), adj_out.desired_len(Family::Ipv4Unicast));
+    assert!(
+        v4.iter()
+            .all(|(prefix, class)| { prefix.family() == Family::Ipv4Unicast && *class == ClassId::DEFAULT })
+    );
+    adj_out.clear(Family::Ipv4Unicast);
+    assert_eq!(adj_out.desired(Family::Ipv4Unicast).count(), 0);
+    assert_eq!(adj_out.desired_len(Family::Ipv6Unicast), 20 - v4.len());
+}
+
+#[test]
 fn more_redefinitions_than_identifiers_lose_nothing() {
     let mut adj_out = ready(FamilySet::only(Family::Ipv4Unicast));
     for number in 0..4000 {

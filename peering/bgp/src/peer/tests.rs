@@ -748,3 +748,36 @@ fn messages_may_arrive_octet_by_octet_or_all_at_once() {
     bench.receive(&octets);
     assert_eq!(bench.outcome(), "up eor KEEPALIVE");
 }
+
+#[test]
+fn another_configuration_leaves_a_session_alone_and_counts_from_the_next_open_on() {
+    let mut bench = in_state("Established");
+    let slower = PeerConfig {
+        hold_time: 30,
+        passive: true,
+        ..config()
+    };
+    bench.peer.reconfigure(slower.clone(), bench.now);
+    assert_eq!(bench.peer.poll_event(), None);
+    assert_eq!(bench.peer.state(), State::Established);
+    assert_eq!(bench.peer.negotiated().unwrap().hold_time, 9);
+    bench
+        .peer
+        .handle(Input::Stop(StopReason::ConfigChange), bench.now);
+    bench.peer.handle(Input::Start, bench.now);
+    assert_eq!(bench.peer.state(), State::Active, "passive");
+
+    let active = PeerConfig {
+        passive: false,
+        ..slower
+    };
+    bench.peer.reconfigure(active.clone(), bench.now);
+    assert_eq!(bench.peer.state(), State::Connect);
+    let passive = PeerConfig {
+        passive: true,
+        ..active
+    };
+    bench.peer.reconfigure(passive, bench.now);
+    assert_eq!(bench.peer.state(), State::Active);
+    assert_eq!(open(bench.peer.config()).hold_time, 30);
+}
