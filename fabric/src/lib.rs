@@ -23,4 +23,6 @@ pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};
 pub use plan::{ReloadPlan, SessionPlan, SettingChange, Verdict, plan};
 pub use rack::{Action, Rack, RouteChange, SessionId};
-pub use status::{FamilyStatus, Gate, PairState, PendingStatus, PlaneStatus, RackStatus, RouteStatus, SessionStatus};
+pub use status::{
+    FamilyStatus, Gate, PairState, PendingStatus, PlaneStatus, RackStatus, RouteStatus, SessionStatus,
+};

@@ -141,7 +141,11 @@ pub(crate) fn session_plans<'a>(
         let former = present.remove(&address);
         plans.push(SessionPlan::new(former, &wanted));
     }
-    plans.extend(present.values().map(|(settings, _)| SessionPlan::of_removal(settings)));
+    plans.extend(
+        present
+            .values()
+            .map(|(settings, _)| SessionPlan::of_removal(settings)),
+    );
     plans
 }
 

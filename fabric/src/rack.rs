@@ -12,10 +12,10 @@ use crate::next_hop::{NextHops, next_hops};
 use crate::plan::{Settings, Verdict, settings_of};
 use crate::status::{Gate, PairState, PlaneStatus, RackStatus, RouteStatus};
 use bgp::{ClassId, ConnectionId, Event, Input, Stage, State, StopReason};
+use desired::Unheard;
 use net::TcpOptions;
 use net::bfd::BfdSpec;
 use net::netlink::{PathToPeer, Target};
-use desired::Unheard;
 use reload::Reload;
 use session::Session;
 use std::net::{IpAddr, SocketAddr};
@@ -231,7 +231,10 @@ impl Rack {
                 actions.push(if event == Event::Dial {
                     Action::Dial {
                         session: id,
-                        peer: SocketAddr::new(session.settings.neighbor.address, session.settings.neighbor.port),
+                        peer: SocketAddr::new(
+                            session.settings.neighbor.address,
+                            session.settings.neighbor.port,
+                        ),
                         options: session.tcp_options(),
                     }
                 } else {
@@ -444,7 +447,7 @@ impl Rack {
     }
 
     fn is_other_plane_usable(&self, index: usize) -> bool {
-        let plane = self.sessions[index].neighbor.plane;
+        let plane = self.sessions[index].settings.neighbor.plane;
         let mut others = self
             .sessions
             .iter()

@@ -5,8 +5,8 @@
 )]
 
 use fabric::{
-    ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackStatus, RouteChange,
-    Steering, spawn,
+    BfdProfile, ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackStatus,
+    RouteChange, Steering, Verdict, spawn,
 };
 use net::{Md5Key, Ttl};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -180,4 +180,100 @@ async fn the_same_password_is_needed_on_both_sides() {
     let (left, _left) = spawn(dialer).unwrap();
     let (_right, _right_thread) = spawn(listener).unwrap();
     until(&left, "session", |status| status.planes[0].usable).await;
+}
+
+/// The whole life of a session under reloads: the only plane of its rack, so that a reset has to be forced.
+#[tokio::test]
+async fn a_running_rack_takes_other_configurations() {
+    let (dialer, mut listener) = configs();
+    let (left, _left) = spawn(dialer.clone()).unwrap();
+    let (right, _right) = spawn(listener.clone()).unwrap();
+    left.apply(changes(0..10, true)).await;
+    left.set_complete().await;
+    until(&right, "announcements", |status| received(status) == 10).await;
+    let session = |status: &RackStatus| status.planes[0].sessions[0].clone();
+
+    // In place.
+    let mut steered = dialer.clone();
+    steered.neighbors[0].steering.med = Some(5);
+    steered.neighbors[0].user_timeout = Some(Duration::from_secs(20));
+    assert_eq!(
+        left.plan(steered.clone()).await.unwrap().sessions[0].verdict,
+        Verdict::Soft
+    );
+    left.reconfigure(steered.clone(), false).await.unwrap();
+    until(&left, "announcements again", |status| {
+        let sent = session(status).messages_sent;
+        sent >= 5 && status.planes[0].sessions[0].families[0].sent == 10
+    })
+    .await;
+    assert_eq!(session(&left.status().await.unwrap()).established_count, 1);
+
+    // A reset of the only plane waits until it is forced.
+    let mut slower = steered.clone();
+    slower.neighbors[0].hold_time = 12;
+    let plan = left.reconfigure(slower.clone(), false).await.unwrap();
+    assert_eq!(plan.sessions[0].verdict, Verdict::Reset);
+    let status = left.status().await.unwrap();
+    assert!(session(&status).pending.is_some() && status.planes[0].usable);
+    left.reconfigure(slower.clone(), true).await.unwrap();
+    let status = until(&right, "the session anew", |status| {
+        session(status).established_count == 2 && received(status) == 10
+    })
+    .await;
+    let error = session(&status).last_error.unwrap();
+    assert!(error.contains("Other Configuration Change"), "{error}");
+
+    // The key of the listener follows while it listens.
+    let key = || Some(Md5Key::new("secret".to_owned().into()).unwrap());
+    listener.neighbors[0].password = key();
+    slower.neighbors[0].password = key();
+    right.reconfigure(listener.clone(), true).await.unwrap();
+    until(&left, "loss", |status| !status.planes[0].usable).await;
+    left.reconfigure(slower.clone(), true).await.unwrap();
+    until(&right, "the signed session", |status| {
+        session(status).established_count == 3 && received(status) == 10
+    })
+    .await;
+
+    // The session goes, and comes back with everything that was desired meanwhile.
+    let mut alone = slower.clone();
+    alone.neighbors.clear();
+    left.reconfigure(alone, true).await.unwrap();
+    let status = until(&right, "the end", |status| !status.planes[0].usable).await;
+    let error = session(&status).last_error.unwrap();
+    assert!(error.contains("Peer De-configured"), "{error}");
+    left.apply(changes(10..15, true)).await;
+    left.reconfigure(slower, false).await.unwrap();
+    until(&right, "everything", |status| received(status) == 15).await;
+
+    // The listener moves to another port; the session goes on.
+    let port = free_port();
+    listener.listen.addresses = vec![SocketAddr::new(LISTENER, port)];
+    right.reconfigure(listener, false).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while TcpListener::bind((LISTENER, port)).is_ok() {
+        assert!(Instant::now() < deadline, "nobody listens on the new port");
+        tokio::task::yield_now().await;
+    }
+    assert!(right.status().await.unwrap().planes[0].usable);
+}
+
+#[tokio::test]
+async fn bfd_starts_with_the_first_session_that_wants_it() {
+    let (dialer, _) = configs();
+    let (left, _left) = spawn(dialer.clone()).unwrap();
+    assert!(left.bfd().is_none());
+    let mut with_bfd = dialer;
+    with_bfd.neighbors[0].bfd = Some(BfdProfile {
+        min_tx: Duration::from_millis(300),
+        min_rx: Duration::from_millis(300),
+        multiplier: std::num::NonZeroU8::new(3).unwrap(),
+        passive: false,
+        min_ttl: None,
+        auth: None,
+        strict: None,
+    });
+    left.reconfigure(with_bfd, false).await.unwrap();
+    assert!(left.bfd().is_some());
 }

@@ -18,6 +18,7 @@ fn session(neighbor: &str, uptime_seconds: Option<u64>) -> SessionStatus {
         hold_time: None,
         local_address: None,
         interface: None,
+        pending: None,
         blocked: None,
         last_error: Some("we: Cease/BFD Down\u{1b}]0;x\u{7}".to_owned()),
         established_count: 1,

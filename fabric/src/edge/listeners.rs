@@ -51,7 +51,11 @@ impl Listeners {
             if self.by_token.values().any(|known| known.address == *address) {
                 continue;
             }
-            let Some(token) = self.tokens.clone().find(|token| !self.by_token.contains_key(token)) else {
+            let Some(token) = self
+                .tokens
+                .clone()
+                .find(|token| !self.by_token.contains_key(token))
+            else {
                 tracing::warn!(%address, "not listening: there are too many listeners");
                 continue;
             };

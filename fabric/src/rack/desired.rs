@@ -49,14 +49,23 @@ impl Rack {
         let set: Vec<(Prefix, ClassId)> = match self.carrier(family, Some(id)) {
             Some(index) => self.sessions[index].peer.adj_out().desired(family).collect(),
             None => {
-                let kept: Vec<Prefix> = self.desired.0.after(family, None).map(|(prefix, ())| prefix).collect();
+                let kept: Vec<Prefix> = self
+                    .desired
+                    .0
+                    .after(family, None)
+                    .map(|(prefix, ())| prefix)
+                    .collect();
                 for prefix in &kept {
                     self.desired.0.remove(prefix);
                 }
-                kept.into_iter().map(|prefix| (prefix, ClassId::DEFAULT)).collect()
+                kept.into_iter()
+                    .map(|prefix| (prefix, ClassId::DEFAULT))
+                    .collect()
             }
         };
-        let Some(session) = self.session_mut(id) else { return };
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
         for (prefix, class) in set {
             session.peer.adj_out_mut().set(prefix, Some(class));
         }

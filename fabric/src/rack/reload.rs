@@ -147,7 +147,9 @@ impl Rack {
             return;
         }
         self.end_turn();
-        let Some(wanted) = self.reload.wanted.take() else { return };
+        let Some(wanted) = self.reload.wanted.take() else {
+            return;
+        };
         let mut changed = self.add_missing(&wanted);
         while self.adapt_all(&wanted, now) {
             changed = true;
@@ -157,9 +159,12 @@ impl Rack {
         if changed {
             let place = |session: &Session| {
                 let address = session.settings.neighbor.address;
-                wanted.iter().position(|settings| settings.neighbor.address == address)
+                wanted
+                    .iter()
+                    .position(|settings| settings.neighbor.address == address)
             };
-            self.sessions.sort_by_key(|session| place(session).unwrap_or(usize::MAX));
+            self.sessions
+                .sort_by_key(|session| place(session).unwrap_or(usize::MAX));
             self.derive_next_hops();
             self.admit_all(now);
         }
@@ -173,7 +178,11 @@ impl Rack {
 
     fn adapt_all(&mut self, wanted: &[Settings], now: Instant) -> bool {
         let ids: Vec<SessionId> = self.sessions.iter().map(|session| session.id).collect();
-        ids.into_iter().fold(false, |any, id| self.adapt(id, wanted, now) || any)
+        let mut any = false;
+        for id in ids {
+            any |= self.adapt(id, wanted, now);
+        }
+        any
     }
 
     fn end_turn(&mut self) {
@@ -197,9 +206,13 @@ impl Rack {
 
     /// Brings one session to its wanted settings, if that may be done now. Returns whether anything was done.
     fn adapt(&mut self, id: SessionId, wanted: &[Settings], now: Instant) -> bool {
-        let Some(session) = self.session(id) else { return false };
+        let Some(session) = self.session(id) else {
+            return false;
+        };
         let address = session.settings.neighbor.address;
-        let goal = wanted.iter().find(|settings| settings.neighbor.address == address);
+        let goal = wanted
+            .iter()
+            .find(|settings| settings.neighbor.address == address);
         let planned = match goal {
             Some(goal) => SessionPlan::of_change(&session.settings, goal, session.present_source()),
             None => SessionPlan::of_removal(&session.settings),
@@ -223,7 +236,9 @@ impl Rack {
             (Verdict::Removed, _) => self.remove_session(id, now),
             (Verdict::Reset | Verdict::Soft, Some(goal)) => {
                 self.hand_over(id, goal.neighbor.families);
-                let Some(session) = self.session_mut(id) else { return false };
+                let Some(session) = self.session_mut(id) else {
+                    return false;
+                };
                 if disrupts {
                     session.peer.handle(Input::Stop(StopReason::ConfigChange), now);
                 }
@@ -233,7 +248,7 @@ impl Rack {
                     verdict: planned.verdict,
                 });
             }
-            _ => {
+            (Verdict::Unchanged | Verdict::Added | Verdict::Refused | Verdict::Reset | Verdict::Soft, _) => {
                 if let (Some(session), Some(goal)) = (self.session_mut(id), goal) {
                     session.pending = None;
                     // The same to a switch, but perhaps in another order.
@@ -300,9 +315,9 @@ impl Rack {
             return Some(Obstacle::Turn(turn.plane));
         }
         let elsewhere = |family: Family| {
-            self.sessions.iter().any(|other| {
-                other.settings.neighbor.plane != plane && other.serves(family, self.complete)
-            })
+            self.sessions
+                .iter()
+                .any(|other| other.settings.neighbor.plane != plane && other.serves(family, self.complete))
         };
         (!carried.iter().all(elsewhere)).then_some(Obstacle::LastOne)
     }
@@ -310,7 +325,8 @@ impl Rack {
     fn explain(&self, obstacle: &Obstacle) -> String {
         match obstacle {
             Obstacle::LastOne => {
-                "this is the last usable plane: the change waits until another one is usable, or is forced".to_owned()
+                "this is the last usable plane: the change waits until another one is usable, or is forced"
+                    .to_owned()
             }
             Obstacle::Turn(plane) => {
                 let trouble = self
@@ -331,9 +347,6 @@ impl Rack {
         if waits_for_turn || std::mem::replace(&mut self.reload.warned, true) {
             return;
         }
-        self.actions.push(Action::Pending {
-            session,
-            reason,
-        });
+        self.actions.push(Action::Pending { session, reason });
     }
 }

@@ -109,11 +109,18 @@ impl Session {
     }
 
     pub(super) fn is_strict(&self) -> bool {
-        self.settings.neighbor.bfd.as_ref().is_some_and(|bfd| bfd.strict.is_some())
+        self.settings
+            .neighbor
+            .bfd
+            .as_ref()
+            .is_some_and(|bfd| bfd.strict.is_some())
     }
 
     pub(super) fn is_direct(&self) -> bool {
-        matches!(self.settings.neighbor.ttl, Ttl::Direct | Ttl::Security { hops: 0 | 1 })
+        matches!(
+            self.settings.neighbor.ttl,
+            Ttl::Direct | Ttl::Security { hops: 0 | 1 }
+        )
     }
 
     /// Our address towards the switch: the configured one, else what the kernel would use on the link, else that of
@@ -121,7 +128,11 @@ impl Session {
     pub(super) fn own_address(&self) -> Option<IpAddr> {
         let by_route = || self.link.as_ref().map(|link| link.source);
         let by_session = || self.peer.addresses().map(|(local, _)| local.ip());
-        self.settings.neighbor.source.or_else(by_route).or_else(by_session)
+        self.settings
+            .neighbor
+            .source
+            .or_else(by_route)
+            .or_else(by_session)
     }
 
     /// Gives the announcements the attributes that the configuration and the link ask for.

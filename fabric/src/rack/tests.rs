@@ -1,5 +1,8 @@
+mod reload;
+
 use super::*;
 use crate::config::{ListenConfig, NodeIps, Steering};
+use crate::coupling::BfdProfile;
 use net::Ttl;
 use std::time::Duration;
 use wire::{Community, Family, FamilySet, LargeCommunity};
@@ -65,11 +68,11 @@ fn next_hops_of(rack: &mut Rack) -> Vec<(usize, Option<String>, Option<String>)>
     let show = |hop: Option<wire::NextHop>| hop.map(|hop| hop.addr().to_string());
     actions
         .into_iter()
-        .filter_map(|action| match action {
-            Action::NextHops { session, next_hops } => {
-                Some((session.0, show(next_hops.v4), show(next_hops.v6)))
-            }
-            Action::Dial { .. } | Action::Peer { .. } | Action::Blocked { .. } => None,
+        .filter_map(|action| {
+            let Action::NextHops { session, next_hops } = action else {
+                return None;
+            };
+            Some((session.0, show(next_hops.v4), show(next_hops.v6)))
         })
         .collect()
 }
@@ -157,9 +160,11 @@ fn a_source_that_is_not_allowed_holds_its_session_back_and_only_that() {
     let mut dialed = |rack: &mut Rack| {
         actions.clear();
         rack.poll_actions(&mut actions, Instant::now());
-        let dials = actions.iter().filter_map(|action| match action {
-            Action::Dial { session, options, .. } => Some((session.0, options.source)),
-            Action::Peer { .. } | Action::Blocked { .. } | Action::NextHops { .. } => None,
+        let dials = actions.iter().filter_map(|action| {
+            let Action::Dial { session, options, .. } = action else {
+                return None;
+            };
+            Some((session.0, options.source))
         });
         dials.collect::<Vec<_>>()
     };
@@ -287,6 +292,9 @@ fn words(rack: &mut Rack, now: Instant) -> Vec<String> {
                     if reason.is_some() { "blocked" } else { "released" }
                 )
             }
+            Action::Reconfigured { session, verdict } => format!("{} {verdict}", session.0),
+            Action::Removed { session, .. } => format!("{} removed", session.0),
+            Action::Pending { session, .. } => format!("{} pending", session.0),
             Action::Peer { .. } | Action::NextHops { .. } => continue,
         });
     }
@@ -294,7 +302,7 @@ fn words(rack: &mut Rack, now: Instant) -> Vec<String> {
 }
 
 fn with_bfd(strict: bool) -> (Rack, Instant) {
-    let profile = crate::coupling::BfdProfile {
+    let profile = BfdProfile {
         min_tx: Duration::from_millis(50),
         min_rx: Duration::from_millis(50),
         multiplier: std::num::NonZeroU8::new(3).unwrap(),
@@ -429,7 +437,7 @@ fn the_profile_of_a_plane_reaches_its_bfd_session() {
         net::bfd::Key::new(7, b"correct horse"),
     )
     .unwrap();
-    let profile = crate::coupling::BfdProfile {
+    let profile = BfdProfile {
         min_tx: Duration::from_millis(50),
         min_rx: Duration::from_millis(60),
         multiplier: std::num::NonZeroU8::MIN,
@@ -596,9 +604,11 @@ fn a_session_with_a_source_waits_until_this_host_has_it() {
     assert_eq!(blocked(&rack), None);
     let mut actions = Vec::new();
     rack.poll_actions(&mut actions, now);
-    let dialed = actions.iter().find_map(|action| match action {
-        Action::Dial { options, .. } => Some((options.source, options.device.clone())),
-        Action::Peer { .. } | Action::Blocked { .. } | Action::NextHops { .. } => None,
+    let dialed = actions.iter().find_map(|action| {
+        let Action::Dial { options, .. } = action else {
+            return None;
+        };
+        Some((options.source, options.device.clone()))
     });
     assert_eq!(dialed, Some((Some(source), Some("eth1".to_owned()))));
     assert_eq!(
