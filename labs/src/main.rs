@@ -89,6 +89,8 @@ enum Sub {
 enum Measure {
     /// Full tables and single changes, beside BIRD, FRR and GoBGP.
     Routes(Routes),
+    /// BFD beside FRR's bfdd and BIRD: detection beyond the limit, gaps between packets, failures that are none.
+    Bfd(Bfd),
     /// A cluster of many pods: from a change at a real API server to both wires, memory, load.
     Kube(Kube),
 }
@@ -110,6 +112,22 @@ struct Routes {
     /// The longest that one full table may take, in seconds.
     #[arg(long, default_value_t = 120)]
     time_box: u64,
+}
+
+#[derive(Args)]
+struct Bfd {
+    /// Only these speakers.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Intervals in milliseconds; the multiplier is 3.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 50, 100, 300])]
+    intervals: Vec<u64>,
+    /// How often each speaker loses its peer at each interval.
+    #[arg(long, default_value_t = 20)]
+    losses: usize,
+    /// How long each of the loads lasts under which no session may fail, in minutes; 0 for none.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
 }
 
 #[derive(Args)]
@@ -176,6 +194,15 @@ fn measure(what: Measure) -> Result<ExitCode> {
                 time_box: Duration::from_secs(routes.time_box),
             };
             bench::run(&plan, say)
+        }
+        Measure::Bfd(bfd) => {
+            let plan = bench::bfd::Plan {
+                speakers: bench::bfd::speakers(&bfd.only)?,
+                intervals: bfd.intervals.into_iter().map(Duration::from_millis).collect(),
+                losses: bfd.losses,
+                load: Duration::from_secs(60 * bfd.minutes),
+            };
+            bench::bfd::run(&plan, say)
         }
         Measure::Kube(kube) => bench::kube::run(&kube.plan(), say),
     }

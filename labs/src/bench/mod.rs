@@ -1,5 +1,6 @@
 //! `cargo lab bench`: twintor and its peers side by side, on this machine, in this run.
 
+pub mod bfd;
 pub mod kube;
 mod latency;
 mod mrt;
