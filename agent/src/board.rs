@@ -43,6 +43,13 @@ impl Board {
         }
     }
 
+    /// Shows to the readers of another board from now on. Returns what is reported here and was not there.
+    pub(crate) fn take_place_of(&mut self, former: Self) -> Vec<ReportChange> {
+        self.shown = former.shown;
+        let news = self.reports.difference(&former.reports).cloned();
+        news.map(ReportChange::New).collect()
+    }
+
     /// Shows what is wrong now. Without an index only the source's trouble: what is wrong with objects is not known
     /// before all of them are.
     pub(crate) fn show(&self, index: Option<&Index>) {

@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: the command line and environment, as plain [`Settings`](cli::Settings).
 //! - [`config`]: the structured configuration, from its text to the sessions.
+//! - [`control`]: the control socket.
 //! - [`objects`]: the Kubernetes objects, reduced to what is used.
 //! - [`sources`]: where the objects come from, as batches of events.
 //! - [`index`]: a pure fold of those events into changes of the desired set, with reasons.
@@ -19,6 +20,7 @@ pub mod board;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod events;
 pub mod http;
 pub mod index;

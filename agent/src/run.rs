@@ -10,20 +10,23 @@
 
 use crate::board::Board;
 use crate::cli::Settings;
-use crate::config::{self, ConfigError, ConfigText, NodeFacts, Resolved};
+use crate::config::{Labels, NodeSource, Planner, Reloader, Resolved, Resolver};
+use crate::control::{Control, ControlSocket};
 use crate::events::{self, EventQueue};
 use crate::http;
-use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, Severity};
+use crate::index::{Change, Index, IndexConfig, Mode, Problem, ProblemChange, ResyncOutcome, Severity};
 use crate::objects::Kind;
 use crate::rack::RackAnnouncer;
 use crate::sources::kubernetes::{self, KubernetesSource};
 use crate::sources::manifests::{self, ManifestSource};
 use crate::sources::{Batch, ReportChange, Resync, Verdict};
 use anyhow::Context;
+use std::collections::HashSet;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How many batches may wait for the index. One batch is one change of the outside world; a burst larger than
 /// this waits in the kernel's inotify queue.
@@ -32,6 +35,9 @@ const BATCHES: usize = 64;
 /// How many lines of one kind are logged for one batch; the rest is counted. A directory full of mistakes must not
 /// bury everything else.
 const LINES: usize = 20;
+
+/// How long to wait until a reading that would withdraw most of what there is is repeated.
+const DOUBT: Duration = Duration::from_secs(10);
 
 /// How long the rack may take to say good-bye. kubelet kills 30 s after the signal by default; a NAT gateway pod
 /// has no grace at all.
@@ -66,55 +72,122 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let resolved = resolve(settings)?;
-        for warning in &resolved.warnings {
-            tracing::warn!("{warning}");
+        let socket = settings
+            .control_socket
+            .as_deref()
+            .map(ControlSocket::bind)
+            .transpose()?;
+        let control = Control::default();
+        if let Some(socket) = socket {
+            let control = control.clone();
+            // It goes with the runtime, and then removes its file.
+            tokio::spawn(async move { socket.serve(control).await });
         }
         let board = Board::default();
         let api = http::Api::new(settings.node_name.as_deref()).with_problems(board.reader());
         if let Some(address) = settings.http {
             http::spawn(address, api.clone());
         }
+        let resolver = Resolver::new(Arc::new(settings.clone()), labels(settings).await?);
+        let (text, resolved) = tokio::select! {
+            started = resolver.start() => started?,
+            _ = signals.next() => return Ok(()),
+        };
+        for warning in &resolved.warnings {
+            tracing::warn!("{warning}");
+        }
         let announcer = tokio::select! {
             announcer = RackAnnouncer::start(&resolved, settings.node_name.clone()) => announcer?,
             _ = signals.next() => return Ok(()),
         };
-        api.set_rack(announcer.rack().clone());
-        serve(settings, index_config(settings, &resolved), announcer, board).await
+        let rack = announcer.rack().clone();
+        api.set_rack(rack.clone());
+        let (index, index_changes) = watch::channel(index_config(settings, &resolved));
+        control.set_planner(Planner::new(
+            resolver.clone(),
+            rack.clone(),
+            index_changes.clone(),
+        ));
+        if let Some(text) = text {
+            let reloader = Reloader::new(resolver, rack, index, text, resolved);
+            let reloader = reloader.context("cannot follow the changes of --config")?;
+            api.set_config(reloader.status());
+            tokio::spawn(reloader.run());
+        }
+        serve(settings, index_changes, announcer, board).await
     })
 }
 
-/// What flags and file say together.
-fn resolve(settings: &Settings) -> Result<Resolved, ConfigError> {
-    let text = settings.config.as_deref().map(ConfigText::read).transpose()?;
-    let node = NodeFacts {
-        name: settings.node_name.clone(),
-        labels: None,
+/// Where the labels of the node come from, should a file ask for them.
+async fn labels(settings: &Settings) -> anyhow::Result<Option<Labels>> {
+    // Without a file of its own, an agent may still be asked what one would do.
+    let asked = settings.config.is_some() || settings.control_socket.is_some();
+    let Some(node) = settings.node_name.as_deref().filter(|_| asked) else {
+        return Ok(None);
     };
-    config::resolve(text.as_ref().map(ConfigText::document), settings, &node)
+    let source = match settings.manifests.clone() {
+        Some(dir) => NodeSource::Manifests(dir),
+        None => NodeSource::Kubernetes(kubernetes::connect(settings.kubeconfig.as_deref()).await?),
+    };
+    Ok(Some(Labels::new(node, source)))
 }
 
-/// Runs the source and feeds the announcer until a signal comes. What is wrong is shown on the board.
+/// Runs the source and feeds the announcer until a signal comes. What is wrong is shown on the board. When what the index has to know changes, a second
+/// source and index begin anew beside the first ones, and take their place when they are complete: so what stays
+/// announced is not touched.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub async fn serve(
     settings: &Settings,
-    index: IndexConfig,
+    mut index: watch::Receiver<IndexConfig>,
     mut announcer: impl Announcer,
     board: Board,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let (sender, batches) = mpsc::channel(BATCHES);
-    let (source, events) = Source::start(settings, &index, sender).await?;
-
-    let mut consumer = Consumer::new(index).with_outlets(board, events);
-    let ended = tokio::select! {
-        () = consumer.consume(batches, &mut announcer) => Err(anyhow::anyhow!("the source of objects ended by itself")),
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopping");
-            Ok(())
+    let config = index.borrow_and_update().clone();
+    let mut feed = Feed::start(settings, config, board).await?;
+    let mut next: Option<Feed> = None;
+    // What would withdraw most of what there is has to be read twice.
+    let mut confirms = false;
+    let mut read_again = None;
+    let ended = loop {
+        tokio::select! {
+            batch = feed.batches.recv() => match batch {
+                Some(batch) => feed.consumer.take(batch, &mut announcer).await,
+                None => break Err(anyhow::anyhow!("the source of objects ended by itself")),
+            },
+            batch = next_batch(&mut next) => {
+                let Some(ready) = fold_aside(&mut next, batch).await else { continue };
+                let verdict = Verdict::of(feed.consumer.outcome(&ready.consumer), confirms);
+                let Verdict::Doubtful(outcome) = verdict else {
+                    feed.replace(ready, &mut announcer).await;
+                    continue;
+                };
+                tracing::warn!(
+                    missing = outcome.missing,
+                    kept = outcome.kept,
+                    "with the new announcement policy most of what is announced would go; nothing is withdrawn until \
+                     everything was read once more in {} s",
+                    DOUBT.as_secs()
+                );
+                ready.stop();
+                read_again = Some(tokio::time::Instant::now() + DOUBT);
+            }
+            config = changed(&mut index) => {
+                (confirms, read_again) = (false, None);
+                start_aside(settings, config, &mut next).await;
+            }
+            () = at(read_again) => {
+                (confirms, read_again) = (true, None);
+                let config = index.borrow().clone();
+                start_aside(settings, config, &mut next).await;
+            }
+            name = signals.next() => {
+                tracing::info!(signal = name, "stopping");
+                break Ok(());
+            }
         }
     };
     if tokio::time::timeout(FAREWELL, announcer.shut_down())
@@ -126,9 +199,98 @@ pub async fn serve(
             "the switches did not take the good-bye in time"
         );
     }
-    // The receiver went with the consuming future.
-    source.stop();
+    if let Some(next) = next {
+        next.stop();
+    }
+    feed.stop();
     ended
+}
+
+async fn changed(index: &mut watch::Receiver<IndexConfig>) -> IndexConfig {
+    if index.changed().await.is_err() {
+        // Nobody will change it any more.
+        std::future::pending::<()>().await;
+    }
+    index.borrow_and_update().clone()
+}
+
+async fn next_batch(next: &mut Option<Feed>) -> Option<Batch> {
+    match next {
+        Some(feed) => feed.batches.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Begins to read everything for another index; whatever was on its way is given up.
+async fn start_aside(settings: &Settings, config: IndexConfig, next: &mut Option<Feed>) {
+    if let Some(superseded) = next.take() {
+        superseded.stop();
+    }
+    match Feed::start(settings, config, Board::default()).await {
+        Ok(started) => *next = Some(started),
+        Err(error) => tracing::warn!("the new announcement policy cannot be taken over: {error:#}"),
+    }
+}
+
+/// Folds a batch into the index that is on its way; hands that out when it is complete.
+async fn fold_aside(next: &mut Option<Feed>, batch: Option<Batch>) -> Option<Feed> {
+    let feed = next.as_mut()?;
+    let Some(batch) = batch else {
+        tracing::warn!("the source for the new announcement policy ended by itself; the old one stays");
+        *next = None;
+        return None;
+    };
+    // What it reports is told when it counts.
+    let _ = feed.consumer.fold(batch, &mut Aside).await;
+    if feed.consumer.complete { next.take() } else { None }
+}
+
+/// A source, and the index that it fills.
+struct Feed {
+    source: Source,
+    batches: mpsc::Receiver<Batch>,
+    consumer: Consumer,
+}
+
+impl Feed {
+    async fn start(settings: &Settings, config: IndexConfig, board: Board) -> anyhow::Result<Self> {
+        let (sender, batches) = mpsc::channel(BATCHES);
+        let (source, events) = Source::start(settings, &config, sender).await?;
+        Ok(Self {
+            source,
+            batches,
+            consumer: Consumer::new(config).with_outlets(board, events),
+        })
+    }
+
+    /// The other takes over: the difference is announced.
+    async fn replace(&mut self, other: Self, announcer: &mut impl Announcer) {
+        let former = std::mem::replace(self, other);
+        former.source.stop_after(former.batches);
+        self.consumer.take_over(former.consumer, announcer).await;
+    }
+
+    fn stop(self) {
+        self.source.stop_after(self.batches);
+    }
+}
+
+/// Hears what an index says that does not count yet.
+struct Aside;
+
+impl Announcer for Aside {
+    async fn apply(&mut self, _: Vec<Change>) {}
+
+    async fn sync_complete(&mut self) {}
+
+    async fn shut_down(&mut self) {}
 }
 
 /// Where the objects come from.
@@ -156,8 +318,9 @@ impl Source {
         Ok((Self::Kubernetes(source), events))
     }
 
-    /// The receiver must be gone, so that the thread cannot be waiting for it.
-    fn stop(self) {
+    /// The receiver has to go first: the thread may be waiting for room in it.
+    fn stop_after(self, batches: mpsc::Receiver<Batch>) {
+        drop(batches);
         match self {
             Self::Manifests(source) => source.stop(),
             Self::Kubernetes(source) => drop(source),
@@ -231,19 +394,15 @@ impl Consumer {
         self
     }
 
-    /// Until the source ends.
-    pub(crate) async fn consume(
-        &mut self,
-        mut batches: mpsc::Receiver<Batch>,
-        announcer: &mut impl Announcer,
-    ) {
-        while let Some(batch) = batches.recv().await {
-            self.take(batch, announcer).await;
-        }
-    }
-
     async fn take(&mut self, batch: Batch, announcer: &mut impl Announcer) {
         log_reports(&batch.reports);
+        let reports = self.fold(batch, announcer).await;
+        self.tell_problems(!reports.is_empty(), |_| true);
+    }
+
+    /// Returns the reports of the batch, which are noted, but not told.
+    async fn fold(&mut self, batch: Batch, announcer: &mut impl Announcer) -> Vec<ReportChange> {
+        self.board.note(&batch.reports);
         if let Some(Resync::Begin(kind)) = batch.resync {
             self.index.begin_resync(kind);
         }
@@ -266,25 +425,73 @@ impl Consumer {
             tracing::info!(desired = self.index.len(), took_ms, "all objects are known");
             announcer.sync_complete().await;
         }
-        self.tell_problems(&batch.reports);
+        batch.reports
     }
 
-    fn tell_problems(&mut self, reports: &[ReportChange]) {
-        self.board.note(reports);
+    fn tell_problems(&mut self, has_reports: bool, is_news: impl Fn(&ProblemChange) -> bool) {
         // Before all is known, a pod may only seem to lack its subnet.
-        let changes = if self.complete {
+        let mut changes = if self.complete {
             self.index.take_problem_changes()
         } else {
             Vec::new()
         };
-        if changes.is_empty() && reports.is_empty() {
+        if changes.is_empty() && !has_reports {
             return;
         }
+        changes.retain(is_news);
         log_problems(&changes);
         if let Some(events) = &mut self.events {
             events.take(&changes);
         }
         self.board.show(self.complete.then_some(&self.index));
+    }
+
+    /// What would go, and what would stay, with another index.
+    fn outcome(&self, other: &Self) -> ResyncOutcome {
+        let missing = self
+            .index
+            .announced()
+            .filter(|prefix| !other.index.contains(prefix))
+            .count();
+        ResyncOutcome {
+            missing,
+            kept: self.index.len() - missing,
+        }
+    }
+
+    /// Announces the difference to a former index, and tells what is new in reports and problems.
+    async fn take_over(&mut self, former: Self, announcer: &mut impl Announcer) {
+        let new = self
+            .index
+            .announced()
+            .filter(|prefix| !former.index.contains(prefix));
+        let gone = former
+            .index
+            .announced()
+            .filter(|prefix| !self.index.contains(prefix));
+        let of = |announced| move |prefix| Change { prefix, announced };
+        let changes: Vec<_> = new.map(of(true)).chain(gone.map(of(false))).collect();
+        let announced = changes.iter().filter(|change| change.announced).count();
+        tracing::info!(
+            announced,
+            withdrawn = changes.len() - announced,
+            desired = self.index.len(),
+            "the new announcement policy counts"
+        );
+        self.hand_on(changes, announcer).await;
+        if !former.complete {
+            announcer.sync_complete().await;
+        }
+        log_reports(&self.board.take_place_of(former.board));
+        let known: HashSet<_> = former
+            .index
+            .problems()
+            .map(|problem| problem.to_string())
+            .collect();
+        self.tell_problems(true, |change| match change {
+            ProblemChange::New(problem) => !known.contains(&problem.to_string()),
+            ProblemChange::Cleared(_) => true,
+        });
     }
 
     /// Deletes what was missing, unless that is too much to be believed at once.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::{self, Command};
+use crate::config;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,8 +31,12 @@ impl Notebook {
     }
 
     async fn wait_for(&self, lines: &[&str]) {
+        self.wait_until(|seen| seen == lines).await;
+    }
+
+    async fn wait_until(&self, done: impl Fn(&[String]) -> bool) {
         let seen = async {
-            while self.lines() != lines {
+            while !done(&self.lines()) {
                 tokio::task::yield_now().await;
             }
         };
@@ -57,6 +62,35 @@ impl Announcer for Notebook {
     }
 }
 
+impl Consumer {
+    /// Until the source ends.
+    pub(crate) async fn consume(
+        &mut self,
+        mut batches: mpsc::Receiver<Batch>,
+        announcer: &mut impl Announcer,
+    ) {
+        while let Some(batch) = batches.recv().await {
+            self.take(batch, announcer).await;
+        }
+    }
+}
+
+const POD: &str = "apiVersion: kubeovn.io/v1
+kind: Subnet
+metadata: {name: ovn-default}
+spec: {cidrBlock: 10.16.0.0/16}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  annotations:
+    ovn.kubernetes.io/bgp: yes
+    ovn.kubernetes.io/ip_address: 10.16.0.10
+    ovn.kubernetes.io/logical_switch: ovn-default
+spec: {nodeName: n}
+";
+
 fn settings(dir: &std::path::Path) -> Settings {
     let args = [
         "twintor",
@@ -76,7 +110,8 @@ fn settings(dir: &std::path::Path) -> Settings {
 }
 
 fn index_of(settings: &Settings) -> IndexConfig {
-    index_config(settings, &resolve(settings).expect("flags"))
+    let resolved = config::resolve(None, settings, &config::NodeFacts::default());
+    index_config(settings, &resolved.expect("flags"))
 }
 
 fn service(ip: &str) -> String {
@@ -92,9 +127,10 @@ async fn from_file_to_announcer_until_the_signal() {
     std::fs::write(&file, service("10.96.0.1")).expect("writable");
     let settings = settings(dir.path());
     let notebook = Notebook::default();
+    let (changes, index) = watch::channel(index_of(&settings));
     let served = {
         let notebook = notebook.clone();
-        tokio::spawn(async move { serve(&settings, index_of(&settings), notebook, Board::default()).await })
+        tokio::spawn(async move { serve(&settings, index, notebook, Board::default()).await })
     };
     notebook.wait_for(&["+10.96.0.1/32", "complete"]).await;
 
@@ -102,6 +138,24 @@ async fn from_file_to_announcer_until_the_signal() {
     notebook
         .wait_for(&["+10.96.0.1/32", "complete", "+10.96.0.2/32", "-10.96.0.1/32"])
         .await;
+
+    // Another policy takes over: what is no longer meant goes, and what stays is not touched.
+    std::fs::write(dir.path().join("pod.yaml"), POD).expect("writable");
+    let last =
+        |line: &'static str| notebook.wait_until(move |lines| lines.last().is_some_and(|seen| seen == line));
+    last("+10.16.0.10/32").await;
+    let mut policy = changes.borrow().clone();
+    policy.policy.services.cluster_ips = false;
+    changes.send_replace(policy.clone());
+    last("-10.96.0.2/32").await;
+    policy.policy.services.cluster_ips = true;
+    changes.send_replace(policy);
+    last("+10.96.0.2/32").await;
+    // The new source is followed as the old one was.
+    std::fs::remove_file(&file).expect("there");
+    last("-10.96.0.2/32").await;
+    assert_eq!(notebook.announced(), ["10.16.0.10/32"]);
+    assert_eq!(notebook.lines().len(), 8, "{:?}", notebook.lines());
 
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("a signal");
     let ended = tokio::time::timeout(Duration::from_secs(20), served).await;

@@ -64,7 +64,7 @@ impl Group {
 
 /// Flags that are known but do nothing in this version. Setting one to anything but its default is an error, so
 /// that nobody relies on what is not there. Take a name out when its feature comes.
-pub(super) const NOT_YET: &[&str] = &["control-socket", "grpc-host", "grpc-port"];
+pub(super) const NOT_YET: &[&str] = &["grpc-host", "grpc-port"];
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
@@ -124,7 +124,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(Group::Objects, "kubeconfig", Type::Text, "",
         "File with the access to the API server [default: the pod's own account]"),
     flag(Group::Objects, "config", Type::Text, "",
-        "File with the structured configuration (docs/configuration.md); flags fill it"),
+        "File with the structured configuration (docs/configuration.md); flags fill it, and its changes are followed"),
     flag(Group::NextHop, "extended-nexthop", Type::Bool, "false",
         "Announce every family to every switch (RFC 8950)"),
     flag(Group::NextHop, "node-ips", Type::Ips, "",

@@ -24,7 +24,7 @@ pub use duration::{DurationError, parse_duration};
 pub use env::PodIps;
 pub use log::{Log, LogFile, LogFormat};
 pub use settings::{Bfd, GracefulRestart, Grpc, Settings};
-pub use show::{Common, Explain, ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowStatus};
+pub use show::{Common, Explain, ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowPlan, ShowStatus};
 
 use parser::Parsed;
 use std::ffi::OsString;

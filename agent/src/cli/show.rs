@@ -1,5 +1,6 @@
 //! The commands that look at a running agent, as clap reads them.
 
+use crate::control::DEFAULT_PATH;
 use crate::show::client::Agent;
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -14,6 +15,8 @@ pub enum Show {
     Bfd(ShowBfd),
     /// Why something is as it is
     Explain(Explain),
+    /// What a new configuration file would do to the sessions; nothing is changed
+    Plan(ShowPlan),
 }
 
 /// `twintor status`.
@@ -65,7 +68,24 @@ pub struct ExplainBfd {
     pub common: Common,
 }
 
-/// What all of them take.
+/// `twintor plan --config FILE`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ShowPlan {
+    /// The new configuration file; relative paths in it begin where they do in the file of the agent
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Control socket of the agent
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    pub control_socket: PathBuf,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Exit with 1 if a session would be reset or refused
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// What all that ask over HTTP take.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Common {
     /// Form of the output

@@ -500,9 +500,9 @@ fn help_names_the_flags_their_units_and_defaults() {
     }
     assert!(long.contains("[default: 90s]"));
     let short = help(&["twintor", "run", "-h"]);
-    assert!(!short.contains("--control-socket") && short.contains("--neighbor-address"));
+    assert!(!short.contains("--grpc-host") && short.contains("--neighbor-address"));
     let root = help(&["twintor", "--help"]);
-    assert!(root.contains("run") && !root.contains("drain"));
+    assert!(root.contains("run") && root.contains("plan") && !root.contains("drain"));
     assert!(help(&["twintor", "--version"]).starts_with("twintor "));
 }
 

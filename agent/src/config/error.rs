@@ -1,6 +1,7 @@
 //! What is wrong with a file, and where.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// One line that names the file, the place, the field, what was found, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,8 @@ pub struct ConfigError {
     pub field: String,
     /// What was found and what to do.
     pub message: String,
+    /// Another file that is at fault.
+    pub other_file: Option<PathBuf>,
 }
 
 impl fmt::Display for ConfigError {
@@ -35,6 +38,8 @@ pub(super) struct Problem {
     pub(super) fields: Vec<String>,
     /// What was found and what to do.
     pub(super) message: String,
+    /// Another file that is at fault.
+    pub(super) other_file: Option<PathBuf>,
 }
 
 impl Problem {
@@ -42,6 +47,7 @@ impl Problem {
         Self {
             fields: vec![field.into()],
             message: message.into(),
+            other_file: None,
         }
     }
 }

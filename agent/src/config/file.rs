@@ -27,6 +27,7 @@ impl ConfigText {
             at: None,
             field: String::new(),
             message,
+            other_file: None,
         };
         let unreadable =
             |error: io::Error| refuse(format!("cannot be read: {error}; create it or correct --config"));

@@ -10,18 +10,23 @@
 mod check;
 mod error;
 mod file;
+mod labels;
 mod layers;
+mod live;
 mod model;
 mod parse;
 mod password;
 mod resolve;
 mod values;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::ConfigError;
 pub use file::{ConfigText, directory_of};
+pub use labels::{LabelMap, Labels, NodeSource};
+pub use live::{Planner, Reloader, Resolver};
 pub use model::{
     ApiVersion, BfdSettings, ConfigFile, ConfigKind, Listen, NodeEntry, NodeMatch, OneOrMore, Plane,
     SessionSettings,
@@ -67,7 +72,7 @@ pub struct Document<'a> {
 }
 
 /// What the speaker is to do on this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// Our AS number.
     pub local_as: u32,
@@ -178,6 +183,7 @@ fn resolve_file(
             message: "there is no IPv4 address to take as router id; set routerId (or --router-id) to one that no other \
                       speaker uses"
                 .to_owned(),
+            other_file: None,
         });
     }
     Ok(Resolved {

@@ -41,6 +41,7 @@ impl Source<'_> {
             file: self.name.to_owned(),
             at: place.or_else(|| self.locate(&field)),
             message: message(&error),
+            other_file: None,
             field,
         })
     }
@@ -60,6 +61,7 @@ impl Source<'_> {
             at,
             field,
             message: problem.message,
+            other_file: problem.other_file,
         }
     }
 

@@ -51,6 +51,7 @@ pub(super) fn sessions(merged: &Merged, around: &Surroundings<'_>) -> Result<Ses
         let problem = |field: &str, message: String| Problem {
             fields: plane.fields(field),
             message,
+            other_file: None,
         };
         if plane.neighbors.is_empty() {
             return Err(problem(
@@ -222,7 +223,13 @@ impl Check<'_> {
         let path = self.around.directory.join(&file.0);
         let password = match password::read(&path) {
             Ok(password) => password,
-            Err(error) => return self.refuse("passwordFile", format!("{} {error}", path.display())),
+            Err(error) => {
+                return Err(Problem {
+                    fields: self.plane.fields("passwordFile"),
+                    message: format!("{} {error}", path.display()),
+                    other_file: Some(path),
+                });
+            }
         };
         if password.readable_by_others {
             warnings.push(format!(
@@ -282,6 +289,7 @@ impl Check<'_> {
         Err(Problem {
             fields: self.plane.fields(field),
             message: message.into(),
+            other_file: None,
         })
     }
 }

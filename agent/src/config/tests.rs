@@ -746,7 +746,7 @@ fn the_example_of_the_reference_is_good_and_complete() {
 fn the_reference_has_every_field() {
     let page = include_str!("../../../docs/configuration.md");
     let others = "apiVersion kind localAs routerId nodeIps listen.port listen.addresses defaults planes nodes announce name \
-        neighbors enabled minTx minRx multiplier strict match.names";
+        neighbors enabled minTx minRx multiplier strict match.names match.labels";
     for field in others
         .split_whitespace()
         .chain(SessionSettings::FIELDS.iter().copied())

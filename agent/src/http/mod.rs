@@ -9,6 +9,7 @@ mod routes;
 mod tests;
 
 use crate::board::BoardReader;
+use crate::report::ConfigReport;
 use fabric::RackHandle;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,8 +17,9 @@ use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 
 /// Connections at a time; more wait in the kernel.
 const CONNECTIONS: usize = 64;
@@ -32,7 +34,7 @@ const DONE_WITHIN: Duration = Duration::from_secs(15);
 const HEAD_MAX: usize = 16 << 10;
 
 /// How long to wait before the address, or a connection, is tried again.
-const RETRY: Duration = Duration::from_secs(2);
+pub(crate) const RETRY: Duration = Duration::from_secs(2);
 
 /// How long an answer of the rack thread may take before the thread counts as stuck.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -43,6 +45,7 @@ pub struct Api {
     rack: Arc<OnceLock<RackHandle>>,
     problems: Option<BoardReader>,
     node: Option<Arc<str>>,
+    config: Arc<OnceLock<watch::Receiver<ConfigReport>>>,
 }
 
 impl Api {
@@ -53,6 +56,7 @@ impl Api {
             rack: Arc::default(),
             problems: None,
             node: node.map(Into::into),
+            config: Arc::default(),
         }
     }
 
@@ -67,6 +71,11 @@ impl Api {
     pub fn set_rack(&self, rack: RackHandle) {
         // A process has one rack.
         let _ = self.rack.set(rack);
+    }
+
+    /// There is a configuration file. Only the first call counts.
+    pub fn set_config(&self, config: watch::Receiver<ConfigReport>) {
+        let _ = self.config.set(config);
     }
 }
 
@@ -92,8 +101,7 @@ pub async fn serve(listener: TcpListener, api: Api) {
                 warned = false;
                 let connection = connection(stream, router.clone());
                 tokio::spawn(async move {
-                    // Who is too slow is cut off; there is nobody to tell.
-                    let _ = tokio::time::timeout(DONE_WITHIN, connection).await;
+                    connection.await;
                     drop(place);
                 });
             }
@@ -128,14 +136,15 @@ async fn bind(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn connection(stream: TcpStream, router: axum::Router) {
+/// One request and its answer. Who is too slow is cut off; there is nobody to tell.
+pub(crate) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: axum::Router) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = served.await {
+    if let Ok(Err(error)) = tokio::time::timeout(DONE_WITHIN, served).await {
         tracing::debug!(%error, "HTTP connection ended");
     }
 }

@@ -91,6 +91,7 @@ async fn status(State(api): State<Api>) -> Result<Json<StatusReport>, Refusal> {
         rack,
         bfd,
         problems: problems_report(&api),
+        config: api.config.get().map(|config| config.borrow().clone()),
     }))
 }
 

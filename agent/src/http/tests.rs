@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use wire::{Family, FamilySet, Prefix};
 
 const DIALER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -55,7 +55,7 @@ use subnets::{SubnetId, Subnets};
 use wire::{FamilySet, Prefix};
 
 /// What this speaker is and may announce.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexConfig {
     /// The name of this node in lower case, as pods name it in `spec.nodeName`; `None` if it is not known, which
     /// makes `local` impossible.

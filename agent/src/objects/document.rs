@@ -82,6 +82,9 @@ pub fn read_document(value: &Value) -> Vec<Result<Object, ReadError>> {
         return vec![Err(ReadErrorKind::NotAMapping.into())];
     }
     let kind = string_at(value, "kind");
+    if is_node(value) {
+        return Vec::new();
+    }
     let Some(item_kind) = kind.strip_suffix("List") else {
         return vec![read_object(value, kind, string_at(value, "apiVersion"))];
     };
@@ -100,7 +103,8 @@ fn read_list(list: &Value, kind: &str, item_kind: &str) -> Vec<Result<Object, Re
         }
     };
     let list_version = string_at(list, "apiVersion");
-    let read = items.iter().map(|item| {
+    let items = items.iter().filter(|item| !is_node(item));
+    let read = items.map(|item| {
         if !item.is_object() {
             return Err(ReadErrorKind::NotAMapping.into());
         }
@@ -159,6 +163,11 @@ fn read_object(value: &Value, kind: &str, version: &str) -> Result<Object, ReadE
         Kind::VpcNatGateway => Object::VpcNatGateway(VpcNatGateway { metadata }),
     };
     Ok(object)
+}
+
+/// Whether it is a `v1` Node. Those announce nothing; the configuration may ask for their labels.
+pub(crate) fn is_node(value: &Value) -> bool {
+    string_at(value, "kind") == "Node" && string_at(value, "apiVersion") == "v1"
 }
 
 fn section<'a, T: Deserialize<'a>>(

@@ -12,6 +12,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use document::is_node;
 pub use document::{ReadError, ReadErrorKind, read_document};
 pub use kinds::{
     Condition, Endpoint, EndpointConditions, EndpointSlice, Ingress, IptablesEip, IptablesEipSpec,

@@ -1,10 +1,14 @@
 //! What the HTTP API says and the commands read: one set of types for both ends.
 
 mod bfd;
+mod config;
+mod plan;
 mod problems;
 mod recording;
 
 pub use bfd::{BfdCounters, BfdExtra, BfdListener, BfdPeer, BfdReport, BfdStatus, BfdThread};
+pub use config::ConfigReport;
+pub use plan::{PlanReport, PlanRequest};
 pub use problems::{LISTED, ProblemReport, ProblemsReport};
 pub use recording::{Entry, EventReport, PacketReport, RecordingReport};
 
@@ -27,6 +31,9 @@ pub struct StatusReport {
     /// What cannot be announced or not be read. It does not make the node unhealthy: everything else is announced.
     #[serde(default)]
     pub problems: ProblemsReport,
+    /// The configuration file; `None` where the agent runs with flags alone.
+    #[serde(default)]
+    pub config: Option<ConfigReport>,
 }
 
 /// The answer of `/api/v1/routes/{prefix}`.
@@ -59,6 +66,7 @@ impl StatusReport {
                 format!("plane {plane}: the session with {neighbor} is {state}")
             }));
         }
+        lines.extend(self.config.iter().flat_map(ConfigReport::complaints));
         match &self.bfd {
             None => lines.push("the BFD thread does not answer".to_owned()),
             Some(bfd) => lines.extend(bfd.complaints()),

@@ -1,14 +1,18 @@
-//! Asks a running agent over HTTP/1.1.
+//! Asks a running agent, over HTTP/1.1 in TCP or in its control socket.
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 /// From the connection to the last octet of the answer. The agent gives its threads 2 s to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -39,6 +43,17 @@ pub enum AskError {
     Connect {
         /// The address.
         agent: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// There is no control socket, or nobody listens there, or it is not for this user.
+    #[error(
+        "no agent answers at {}: {source}; is twintor running with this --control-socket, and is it the same user?",
+        path.display()
+    )]
+    Control {
+        /// The path.
+        path: PathBuf,
         /// What the system says.
         source: std::io::Error,
     },
@@ -137,27 +152,14 @@ impl Agent {
             source,
         };
         let stream = TcpStream::connect(&self.authority).await.map_err(connect)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.broken(error))?;
-        let connection = tokio::spawn(connection);
         let request = Request::get(path)
             .header(HOST, &self.authority)
             .header(CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
+            .body(Full::default())
             .map_err(|error| self.broken(error))?;
-        let response = sender
-            .send_request(request)
+        exchange(stream, request)
             .await
-            .map_err(|error| self.broken(error))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_MAX).collect();
-        let body = body.await.map_err(|error| self.broken(error))?;
-        connection.abort();
-        Ok(Answer {
-            status,
-            body: body.to_bytes().into(),
-        })
+            .map_err(|reason| self.broken(reason))
     }
 
     fn broken(&self, reason: impl ToString) -> AskError {
@@ -166,6 +168,91 @@ impl Agent {
             reason: reason.to_string(),
         }
     }
+}
+
+/// The control socket of an agent on this host.
+#[derive(Clone, Debug)]
+pub(super) struct ControlSocket<'a> {
+    path: &'a Path,
+}
+
+impl<'a> ControlSocket<'a> {
+    pub(super) fn at(path: &'a Path) -> Self {
+        Self { path }
+    }
+
+    /// Sends JSON, and reads the JSON that is answered.
+    ///
+    /// # Errors
+    /// As [`Agent::get_ok`].
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, AskError> {
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.ask(path, body)).await;
+        let agent = self.path.display().to_string();
+        let answer = asked.unwrap_or_else(|_| Err(AskError::Timeout { agent: agent.clone() }))?;
+        if answer.status != 200 {
+            return Err(AskError::Refused {
+                agent,
+                status: answer.status,
+                line: answer.text().lines().next().unwrap_or_default().to_owned(),
+            });
+        }
+        answer
+            .json()
+            .map_err(|error| self.broken(format!("{error}; is it another version?")))
+    }
+
+    async fn ask(&self, path: &str, body: &impl Serialize) -> Result<Answer, AskError> {
+        let stream = UnixStream::connect(self.path)
+            .await
+            .map_err(|source| AskError::Control {
+                path: self.path.to_owned(),
+                source,
+            })?;
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(error))?;
+        let request = Request::post(path)
+            .header(HOST, "localhost")
+            .header(CONNECTION, "close")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body))
+            .map_err(|error| self.broken(error))?;
+        exchange(stream, request)
+            .await
+            .map_err(|reason| self.broken(reason))
+    }
+
+    fn broken(&self, reason: impl ToString) -> AskError {
+        AskError::Broken {
+            agent: self.path.display().to_string(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// One request and its answer.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, String> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let connection = tokio::spawn(connection);
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| error.to_string())?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), ANSWER_MAX).collect();
+    let body = body.await.map_err(|error| error.to_string())?;
+    connection.abort();
+    Ok(Answer {
+        status,
+        body: body.to_bytes().into(),
+    })
 }
 
 impl Answer {
@@ -179,7 +266,7 @@ impl Answer {
     ///
     /// # Errors
     /// It is none, or not of this form.
-    pub fn json<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
+    pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_slice(&self.body)
     }
 }

@@ -1,17 +1,19 @@
-//! The commands that look at a running agent: ask it over HTTP, and print.
+//! The commands that look at a running agent: ask it over HTTP or its control socket, and print.
 
 mod bfd;
 pub mod client;
 mod explain;
+mod plan;
 mod status;
 mod story;
 mod table;
 
 pub use story::{FiredFirst, Moment, Story};
 
-use crate::cli::{ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowStatus};
-use crate::report::{BfdReport, BfdStatus, RecordingReport, StatusReport};
-use client::{Agent, AskError};
+use crate::cli::{ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowPlan, ShowStatus};
+use crate::config::ConfigText;
+use crate::report::{BfdReport, BfdStatus, PlanReport, PlanRequest, RecordingReport, StatusReport};
+use client::{Agent, AskError, ControlSocket};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Write};
@@ -34,6 +36,8 @@ pub(crate) enum ShowError {
     NoPeer(IpAddr),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Config(#[from] crate::config::ConfigError),
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     #[error("cannot write the output as JSON: {0}")]
@@ -51,11 +55,12 @@ pub(crate) struct Shown {
 /// Runs a command and prints what it found. Exit code 0 where something was shown (and is healthy, with `--check`),
 /// [`UNHEALTHY`], or [`UNKNOWN`].
 pub fn run(show: &Show) -> ExitCode {
-    let common = match show {
-        Show::Status(ShowStatus { common }) | Show::Bfd(ShowBfd { common, .. }) => common,
+    let check = match show {
+        Show::Status(ShowStatus { common }) | Show::Bfd(ShowBfd { common, .. }) => common.check,
         Show::Explain(explain) => match &explain.what {
-            ExplainWhat::Bfd(ExplainBfd { common, .. }) => common,
+            ExplainWhat::Bfd(ExplainBfd { common, .. }) => common.check,
         },
+        Show::Plan(ShowPlan { check, .. }) => *check,
     };
     let shown = match shown(show) {
         Ok(shown) => shown,
@@ -70,7 +75,7 @@ pub fn run(show: &Show) -> ExitCode {
     match written {
         // A pager that was closed has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(UNKNOWN),
-        Ok(()) | Err(_) if common.check && !shown.healthy => ExitCode::from(UNHEALTHY),
+        Ok(()) | Err(_) if check && !shown.healthy => ExitCode::from(UNHEALTHY),
         Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }
@@ -84,6 +89,7 @@ pub(crate) fn shown(show: &Show) -> Result<Shown, ShowError> {
             Show::Explain(explain) => match &explain.what {
                 ExplainWhat::Bfd(bfd) => explain_bfd(bfd).await,
             },
+            Show::Plan(plan) => show_plan(plan).await,
         }
     })
 }
@@ -143,6 +149,22 @@ async fn explain_bfd(show: &ExplainBfd) -> Result<Shown, ShowError> {
         explain::text(&recording, session, story.as_ref(), jiff::Timestamp::now())
     })?;
     Ok(Shown { octets, healthy })
+}
+
+async fn show_plan(show: &ShowPlan) -> Result<Shown, ShowError> {
+    let file = ConfigText::read(&show.config)?;
+    let directory = std::path::absolute(&file.directory).unwrap_or_else(|_| file.directory.clone());
+    let request = PlanRequest {
+        name: show.config.display().to_string(),
+        text: file.text,
+        directory,
+    };
+    let agent = ControlSocket::at(&show.control_socket);
+    let report: PlanReport = agent.post("/api/v1/plan", &request).await?;
+    Ok(Shown {
+        octets: print(show.output, &report, || plan::text(&report))?,
+        healthy: report.is_gentle(),
+    })
 }
 
 async fn ask<T: DeserializeOwned>(agent: &Agent, path: &str) -> Result<T, ShowError> {

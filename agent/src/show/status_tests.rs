@@ -53,6 +53,7 @@ fn report(sessions: Vec<SessionStatus>, pair: PairState) -> StatusReport {
             complete: true,
             planes: ["a", "b"].into_iter().zip(sessions).map(plane).collect(),
         },
+        config: None,
         bfd: serde_json::from_value(bfd).ok(),
         problems: ProblemsReport::default(),
     }

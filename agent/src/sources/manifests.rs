@@ -10,8 +10,11 @@
 //!   waiting for more. Only a removal waits half a millisecond, because editors replace a file by removing it first.
 //! - What cannot be read does not withdraw anything: the last good content stays, and a report says why.
 //! - The same object in two files: the file whose name sorts first wins.
+//! - A `v1` Node says nothing about announcements; its labels are for `match.labels` of the configuration
+//!   ([`node_labels`]).
 
 mod documents;
+mod nodes;
 mod store;
 mod watch;
 
@@ -22,4 +25,5 @@ mod store_tests;
 #[cfg(test)]
 mod watch_tests;
 
+pub use nodes::node_labels;
 pub use watch::{ManifestError, ManifestSource, spawn};

@@ -5,6 +5,7 @@
 )]
 
 mod bad_peers;
+mod config;
 mod dual_tor;
 mod matrix;
 mod model;

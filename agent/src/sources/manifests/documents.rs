@@ -36,6 +36,20 @@ pub(super) fn parse(file: &str, text: &str) -> FileContent {
     content
 }
 
+/// The documents of a file that can be read, whatever they are.
+pub(super) fn values(file: &str, text: &str) -> Vec<Loose> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if file.ends_with(".json") {
+        let stream = serde_json::Deserializer::from_str(text).into_iter();
+        return stream.map_while(Result::ok).collect();
+    }
+    let documents = split(text)
+        .into_iter()
+        .filter(|(_, document)| !is_blank(document));
+    let read = documents.map(|(_, document)| serde_saphyr::from_str_with_options(document, yaml_options()));
+    read.filter_map(Result::ok).collect()
+}
+
 impl FileContent {
     fn read_json(&mut self, text: &str) {
         let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Loose>();

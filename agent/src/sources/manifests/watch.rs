@@ -435,7 +435,7 @@ impl News {
     }
 }
 
-fn is_manifest(name: &str) -> bool {
+pub(super) fn is_manifest(name: &str) -> bool {
     let ends = [".yaml", ".yml", ".json"];
     !name.starts_with('.') && ends.iter().any(|end| name.ends_with(end))
 }
