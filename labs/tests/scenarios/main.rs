@@ -10,5 +10,6 @@ mod dual_tor;
 mod matrix;
 mod model;
 mod rack;
+mod steering;
 mod support;
 mod trouble;
