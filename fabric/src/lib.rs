@@ -15,6 +15,7 @@ mod edge;
 mod next_hop;
 mod plan;
 mod rack;
+mod return_path;
 mod status;
 
 pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, Steering};
@@ -23,6 +24,7 @@ pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};
 pub use plan::{ReloadPlan, SessionPlan, SettingChange, Verdict, plan};
 pub use rack::{Action, Rack, RouteChange, SessionId};
+pub use return_path::{ReturnHopConfig, ReturnPathConfig};
 pub use status::{
     FamilyStatus, Gate, PairState, PendingStatus, PlaneStatus, RackStatus, RouteStatus, SessionStatus,
 };

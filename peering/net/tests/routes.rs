@@ -80,7 +80,7 @@ impl Node {
     }
 
     fn keeper(&self, config: &RouteKeeperConfig) -> RouteKeeper {
-        self.node.run(|| spawn(config.clone()).unwrap())
+        self.node.run(|| spawn(config.clone(), || {}).unwrap())
     }
 
     fn routes(&self, v6: bool, arguments: &str) -> String {
@@ -164,7 +164,10 @@ fn next_hops_move_with_one_message_and_others_stay() {
     assert_eq!(node.gateways(true), ["fd01::1", "fd02::1"]);
 
     for planes in [&[1][..], &[0, 1], &[0], &[1], &[0, 1]] {
-        set(&keeper, node.over(planes));
+        // One family after the other: neither order replaces the other one.
+        for route in node.over(planes) {
+            set(&keeper, vec![route]);
+        }
         node.wait_gateways(planes);
     }
     let status = installed(&keeper);
@@ -733,6 +736,28 @@ fn the_policy_of_the_kernel_is_told() {
     set(&keeper, node.both());
     let policies = installed(&keeper).hash_policies;
     assert_eq!((policies.v4, policies.v6), (Some(1), Some(0)));
+    keeper.stop();
+}
+
+#[test]
+fn news_are_told_once() {
+    let node = Node::new();
+    let (sender, news) = std::sync::mpsc::channel();
+    let keeper = node.node.run(|| {
+        spawn(config(), move || {
+            let _ = sender.send(());
+        })
+        .unwrap()
+    });
+    set(&keeper, node.both());
+    installed(&keeper);
+    assert!(news.recv_timeout(support::DEADLINE).is_ok());
+    wait_for("quiet", || {
+        keeper.take_news();
+        (!keeper.take_news()).then_some(())
+    });
+    node.node.ip("route delete default metric 150");
+    wait_for("news of the restored route", || keeper.take_news().then_some(()));
     keeper.stop();
 }
 

@@ -40,19 +40,19 @@ pub struct RouteKeeper {
 
 /// Starts the thread, in the network namespace of this one. Until [`RouteKeeper::set`] nothing is changed.
 ///
-/// No permission, a lock held by another process and the like are told in the status and tried again.
+/// `notify` is called on the thread when the status has changed. No permission, a lock held by another process and the like are told in the status and tried again.
 ///
 /// # Errors
 ///
 /// The operating system has no event queue or thread to give.
-pub fn spawn(config: RouteKeeperConfig) -> io::Result<RouteKeeper> {
+pub fn spawn(config: RouteKeeperConfig, notify: impl Fn() + Send + 'static) -> io::Result<RouteKeeper> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKER)?;
     let mailbox = Arc::new(Mailbox::default());
     let worker = Worker::new(config, poll, Arc::clone(&mailbox));
     let thread = std::thread::Builder::new()
         .name("return-path".to_owned())
-        .spawn(move || worker.run())?;
+        .spawn(move || worker.run(&notify))?;
     Ok(RouteKeeper {
         mailbox,
         waker,
@@ -67,14 +67,22 @@ impl RouteKeeper {
     /// A destination that is left out, or has no hops, stays as it is.
     pub fn set(&self, routes: Vec<Route>, cause: Instant) {
         self.mailbox.with(|mail| {
+            let order = mail.order.get_or_insert(Order {
+                routes: Vec::new(),
+                cause,
+            });
             // A change that overtakes another one answers for the earlier cause.
-            let cause = match &mail.order {
-                Some(earlier) => earlier.cause.min(cause),
-                None => cause,
-            };
-            mail.order = Some(Order { routes, cause });
+            order.cause = order.cause.min(cause);
+            let is_other = |known: &Route| routes.iter().all(|route| route.destination != known.destination);
+            order.routes.retain(is_other);
+            order.routes.extend(routes);
         });
         self.wake();
+    }
+
+    /// Whether the status has changed since this was asked last.
+    pub fn take_news(&self) -> bool {
+        self.mailbox.with(|mail| std::mem::take(&mut mail.is_new))
     }
 
     /// How the routes fare.
@@ -124,6 +132,7 @@ struct Mail {
     order: Option<Order>,
     end: Option<Leave>,
     status: RouteKeeperStatus,
+    is_new: bool,
 }
 
 #[derive(Debug)]
@@ -239,7 +248,7 @@ impl Worker {
         }
     }
 
-    fn run(mut self) {
+    fn run(mut self, notify: &dyn Fn()) {
         let mut events = Events::with_capacity(8);
         loop {
             let (order, end) = self.mailbox.with(|mail| (mail.order.take(), mail.end.take()));
@@ -254,7 +263,9 @@ impl Worker {
                 self.finish(leave);
                 return;
             }
-            self.publish();
+            if self.publish() {
+                notify();
+            }
 
             let timeout = self
                 .next_at()
@@ -424,7 +435,8 @@ impl Worker {
         retries.chain(kernel.looks.first().copied()).min()
     }
 
-    fn publish(&mut self) {
+    /// Returns whether there is anything new.
+    fn publish(&mut self) -> bool {
         let kept = |wanted: &Wanted| {
             let kernel = self.kernel.as_ref();
             let known = kernel.and_then(|kernel| kernel.table.known(&wanted.destination));
@@ -437,7 +449,14 @@ impl Worker {
         };
         self.status.routes = self.wanted.iter().map(kept).collect();
         self.status.trouble.clone_from(&self.opening.error);
-        self.mailbox.with(|mail| mail.status.clone_from(&self.status));
+        self.mailbox.with(|mail| {
+            let is_new = mail.status != self.status;
+            if is_new {
+                mail.status.clone_from(&self.status);
+                mail.is_new = true;
+            }
+            is_new
+        })
     }
 
     /// Without the lock there is nothing of ours to remove.
