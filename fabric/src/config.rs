@@ -1,5 +1,6 @@
 use crate::coupling::BfdProfile;
 use crate::next_hop::NextHops;
+use crate::return_path::ReturnPathConfig;
 use bgp::ExportAttributes;
 use net::netlink::Target;
 use net::{Md5Key, Ttl};
@@ -36,6 +37,8 @@ pub struct RackConfig {
     pub listen: ListenConfig,
     /// Replacement next hops for an agent outside the host network.
     pub node_ips: NodeIps,
+    /// Our own way back into the fabric; `None`: left to others.
+    pub return_path: Option<ReturnPathConfig>,
 }
 
 /// Where the peers may connect to.

@@ -129,6 +129,11 @@ impl Coupling {
         self.strict = strict;
     }
 
+    /// Whether BFD is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
     /// Takes news. Returns whether the BGP session has to be closed at once.
     pub(crate) fn take(&mut self, news: BfdNews, now: Instant) -> bool {
         match news {

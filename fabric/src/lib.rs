@@ -26,5 +26,6 @@ pub use plan::{ReloadPlan, SessionPlan, SettingChange, Verdict, plan};
 pub use rack::{Action, Rack, RouteChange, SessionId};
 pub use return_path::{ReturnHopConfig, ReturnPathConfig};
 pub use status::{
-    FamilyStatus, Gate, PairState, PendingStatus, PlaneStatus, RackStatus, RouteStatus, SessionStatus,
+    FamilyStatus, Gate, PairState, PendingStatus, PlaneStatus, RackStatus, ReturnPathStatus,
+    ReturnRouteStatus, RouteStatus, SessionStatus,
 };

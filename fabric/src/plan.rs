@@ -89,13 +89,15 @@ pub fn plan(current: &RackConfig, new: &RackConfig, sources: &BTreeMap<IpAddr, I
         .map(|settings| (settings, sources.get(&settings.neighbor.address).copied()));
     ReloadPlan {
         sessions: session_plans(present, new),
-        rack: listen_change(current, new),
+        rack: rack_changes(current, new),
     }
 }
 
 /// What changes without touching any session.
-pub(crate) fn listen_change(current: &RackConfig, new: &RackConfig) -> Vec<SettingChange> {
-    diff::listen(&current.listen, &new.listen).into_iter().collect()
+pub(crate) fn rack_changes(current: &RackConfig, new: &RackConfig) -> Vec<SettingChange> {
+    let listen = diff::listen(&current.listen, &new.listen);
+    let return_path = diff::return_path(current.return_path.as_ref(), new.return_path.as_ref());
+    listen.into_iter().chain(return_path).collect()
 }
 
 /// The settings of each session of a configuration.
@@ -108,6 +110,7 @@ pub(crate) fn settings_of(config: &RackConfig) -> impl Iterator<Item = Settings>
         neighbors,
         listen: _,
         node_ips,
+        return_path: _,
     } = config;
     neighbors.iter().map(|neighbor| Settings {
         local_as: *local_as,

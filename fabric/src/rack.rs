@@ -5,6 +5,7 @@ mod reload;
 mod session;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use crate::config::{NeighborConfig, PlaneId, RackConfig};
 use crate::coupling::{BfdNews, RECREATION};
@@ -333,27 +334,11 @@ impl Rack {
     /// The rack at this moment.
     pub fn status(&self, now: Instant) -> RackStatus {
         let mut planes: Vec<PlaneStatus> = Vec::new();
-        let mut ids: Vec<PlaneId> = self
-            .sessions
-            .iter()
-            .map(|session| session.settings.neighbor.plane)
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for id in ids {
-            let of_plane = || {
-                self.sessions
-                    .iter()
-                    .filter(move |session| session.settings.neighbor.plane == id)
-            };
-            let blocked = of_plane().all(|session| session.blocked.is_some());
+        for id in self.plane_ids() {
+            let of_plane = || self.sessions_of(id);
             planes.push(PlaneStatus {
                 name: id.to_string(),
-                gate: match (self.complete, blocked || self.stopped) {
-                    (_, true) => Gate::Closed,
-                    (false, false) => Gate::Warming,
-                    (true, false) => Gate::Open,
-                },
+                gate: self.gate(id),
                 usable: of_plane().any(|session| session.peer.state() == State::Established),
                 sessions: of_plane().map(|session| session.status(now)).collect(),
             });
@@ -370,6 +355,7 @@ impl Rack {
             pair,
             complete: self.complete,
             planes,
+            return_path: None,
         }
     }
 
@@ -400,6 +386,33 @@ impl Rack {
 
     fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|session| session.id == id)
+    }
+
+    /// The planes in order.
+    fn plane_ids(&self) -> Vec<PlaneId> {
+        let planes = self
+            .sessions
+            .iter()
+            .map(|session| session.settings.neighbor.plane);
+        let mut ids: Vec<PlaneId> = planes.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    fn sessions_of(&self, plane: PlaneId) -> impl Iterator<Item = &Session> {
+        self.sessions
+            .iter()
+            .filter(move |session| session.settings.neighbor.plane == plane)
+    }
+
+    fn gate(&self, plane: PlaneId) -> Gate {
+        let blocked = self.sessions_of(plane).all(|session| session.blocked.is_some());
+        match (self.complete, blocked || self.stopped) {
+            (_, true) => Gate::Closed,
+            (false, false) => Gate::Warming,
+            (true, false) => Gate::Open,
+        }
     }
 
     /// Starts each session that may run, and stops each that may not.

@@ -17,6 +17,7 @@ use crate::config::PlaneId;
 use crate::status::Gate;
 use net::netlink::routes::{MAIN_TABLE, Route, RouteHop, RouteKeeperConfig};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU8, NonZeroU32};
 use wire::{Family, Prefix};
@@ -73,7 +74,6 @@ impl ReturnPathConfig {
             destinations: self.prefixes.iter().map(Prefix::net).collect(),
             table: self.table,
             metric: self.metric,
-            leave_on_exit: self.leave_on_exit,
         }
     }
 
@@ -100,6 +100,29 @@ impl ReturnPathConfig {
             weight: configured.map_or(NonZeroU8::MIN, |hop| hop.weight),
             on_link: configured.is_some_and(|hop| hop.on_link),
         })
+    }
+}
+
+/// For the plan of a reload: everything that can differ.
+impl fmt::Display for ReturnPathConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            prefixes,
+            table,
+            metric,
+            planes,
+            leave_on_exit,
+        } = self;
+        let prefixes: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
+        write!(f, "{}, table {table}, metric {metric}", prefixes.join(" "))?;
+        for (plane, hop) in planes {
+            write!(f, ", plane {plane} weight {}", hop.weight)?;
+            for gateway in hop.gateway_v4.into_iter().chain(hop.gateway_v6.map(IpAddr::V6)) {
+                write!(f, " via {gateway}")?;
+            }
+            f.write_str(if hop.on_link { " onlink" } else { "" })?;
+        }
+        f.write_str(if *leave_on_exit { ", left on exit" } else { "" })
     }
 }
 

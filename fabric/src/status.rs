@@ -41,6 +41,49 @@ pub struct RackStatus {
     pub complete: bool,
     /// The planes in order.
     pub planes: Vec<PlaneStatus>,
+    /// The return path; `None` where it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_path: Option<ReturnPathStatus>,
+}
+
+/// The node's own routes into the fabric.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnPathStatus {
+    /// The routing table.
+    pub table: u32,
+    /// The metric.
+    pub metric: u32,
+    /// The number that marks the routes as ours (`ip route`: `proto`).
+    pub protocol: u8,
+    /// Why no route can be kept at all.
+    pub trouble: Option<String>,
+    /// The routes.
+    pub routes: Vec<ReturnRouteStatus>,
+    /// How often next hops were changed.
+    pub moves: u64,
+    /// How often a route had to be installed again, because others or the kernel had taken it away.
+    pub restored: u64,
+    /// Microseconds from the cause of the last change (e.g. BFD Down) until the kernel had acknowledged it.
+    pub last_move_micros: Option<u64>,
+    /// The longest of these.
+    pub slowest_move_micros: Option<u64>,
+    /// What is to be set so that the kernel spreads flows better.
+    pub advice: Vec<String>,
+}
+
+/// One of these routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnRouteStatus {
+    /// Where it leads.
+    pub prefix: String,
+    /// The planes that it is to use.
+    pub planes: Vec<String>,
+    /// The next hops that the kernel has.
+    pub gateways: Vec<IpAddr>,
+    /// Whether the kernel has what is wanted.
+    pub installed: bool,
+    /// Why not.
+    pub error: Option<String>,
 }
 
 /// One plane.

@@ -17,6 +17,7 @@ mod model;
 mod parse;
 mod password;
 mod resolve;
+mod return_path;
 mod values;
 mod watch;
 
@@ -31,6 +32,7 @@ pub use model::{
     ApiVersion, BfdSettings, ConfigFile, ConfigKind, Listen, NodeEntry, NodeMatch, OneOrMore, Plane,
     SessionSettings,
 };
+pub use return_path::{ReturnPathSettings, ReturnPlane};
 pub use values::{
     Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RouterId, Switch, Text,
     TtlChoice, Whole,
@@ -39,7 +41,7 @@ pub use values::{
 use crate::cli::Settings;
 use crate::index::Policy;
 use error::Problem;
-use fabric::{ListenConfig, NeighborConfig, NodeIps, RackConfig};
+use fabric::{ListenConfig, NeighborConfig, NodeIps, RackConfig, ReturnPathConfig};
 use net::Md5Key;
 use parse::Source;
 use resolve::Surroundings;
@@ -86,6 +88,8 @@ pub struct Resolved {
     pub neighbors: Vec<NeighborConfig>,
     /// What is announced beyond the words of the annotations.
     pub announce: Policy,
+    /// Our own way back into the fabric.
+    pub return_path: Option<ReturnPathConfig>,
     /// What deserves a line in the log.
     pub warnings: Vec<String>,
     /// The files that were read beside the document, in order.
@@ -111,6 +115,7 @@ impl Resolved {
             neighbors: self.neighbors.clone(),
             listen: self.listen.clone(),
             node_ips: self.node_ips,
+            return_path: self.return_path.clone(),
         }
     }
 }
@@ -171,6 +176,11 @@ fn resolve_file(
         listens: port.is_some(),
     };
     let sessions = resolve::sessions(&merged, &around)?;
+    let section = merged.file.return_path.as_ref();
+    let return_path = section
+        .map(|section| section.resolve(&sessions.neighbors))
+        .transpose()?
+        .flatten();
     let router_id = merged.file.router_id.map(|id| id.0);
     if router_id.is_none()
         && !sessions
@@ -191,6 +201,7 @@ fn resolve_file(
         router_id,
         node_ips: node_ips(merged.file.node_ips.as_deref().unwrap_or_default(), flags),
         listen: listen(&merged.file, port, &sessions.neighbors),
+        return_path,
         neighbors: sessions.neighbors,
         announce,
         warnings: sessions.warnings,

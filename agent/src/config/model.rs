@@ -1,5 +1,6 @@
 //! The file as it is written. docs/configuration.md is its reference.
 
+use super::return_path::ReturnPathSettings;
 use super::values::{
     Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RouterId, Switch, Text,
     TtlChoice, Whole,
@@ -38,6 +39,8 @@ pub struct ConfigFile {
     pub nodes: Vec<NodeEntry>,
     /// What is announced beyond the words of the annotations. Default: as the flags say.
     pub announce: Option<Policy>,
+    /// The node's own routes back into the fabric. Default: none.
+    pub return_path: Option<ReturnPathSettings>,
 }
 
 /// The version of the file's form.

@@ -8,7 +8,7 @@ use std::time::Duration;
 const HEAD: &str = "apiVersion: twintor.io/v1alpha1\nkind: SpeakerConfig\n";
 
 /// Everything that is needed, without a flag.
-const RACK: &str = "localAs: 65000
+pub(super) const RACK: &str = "localAs: 65000
 defaults: {as: 65030, holdTime: 9s}
 planes:
 - {name: a, neighbors: [10.1.1.1, \"fd00:1::1\"]}
@@ -46,12 +46,12 @@ fn on_node(text: &str, name: &str, labels: &[(&str, &str)]) -> Result<Resolved, 
     with(text, &[], &node)
 }
 
-fn ok(text: &str, args: &[&str]) -> Resolved {
+pub(super) fn ok(text: &str, args: &[&str]) -> Resolved {
     with(text, args, &NodeFacts::default()).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 /// The error, which has to be one line.
-fn refused(text: &str, args: &[&str]) -> String {
+pub(super) fn refused(text: &str, args: &[&str]) -> String {
     let error = with(text, args, &NodeFacts::default()).expect_err(text);
     assert_eq!(error.lines().count(), 1, "{error}");
     error
@@ -745,7 +745,7 @@ fn the_example_of_the_reference_is_good_and_complete() {
 #[test]
 fn the_reference_has_every_field() {
     let page = include_str!("../../../docs/configuration.md");
-    let others = "apiVersion kind localAs routerId nodeIps listen.port listen.addresses defaults planes nodes announce name \
+    let others = "apiVersion kind localAs routerId nodeIps listen.port listen.addresses defaults planes nodes announce returnPath name \
         neighbors enabled minTx minRx multiplier strict match.names match.labels";
     for field in others
         .split_whitespace()

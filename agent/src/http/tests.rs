@@ -43,6 +43,7 @@ fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConf
         }],
         listen: ListenConfig::default(),
         // 127.0.0.1 is no valid next hop.
+        return_path: None,
         node_ips: NodeIps {
             pod_v4: Some(Ipv4Addr::LOCALHOST),
             node_v4: Some(Ipv4Addr::new(10, 1, 1, 2)),

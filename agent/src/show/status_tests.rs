@@ -47,6 +47,7 @@ fn report(sessions: Vec<SessionStatus>, pair: PairState) -> StatusReport {
         version: "1.2.3".to_owned(),
         node: Some("node1".to_owned()),
         rack: RackStatus {
+            return_path: None,
             local_as: 65000,
             router_id: Ipv4Addr::new(10, 1, 1, 2),
             pair,

@@ -42,10 +42,14 @@ impl BfdEdge {
         self.handle.set(rack.bfd_specs());
     }
 
-    /// Hands on what has happened. Returns whether anything has.
-    pub(super) fn deliver(&mut self, rack: &mut Rack, now: Instant) -> bool {
+    /// Hands on what has happened. Returns since when that has been so; `None` if nothing has.
+    pub(super) fn deliver(&mut self, rack: &mut Rack, now: Instant) -> Option<Instant> {
         self.handle.drain_events(&mut self.events);
-        let any = !self.events.is_empty();
+        let happened = |event: &BfdEvent| {
+            let BfdEvent::Down(down) = event else { return now };
+            down.at
+        };
+        let since = self.events.iter().map(happened).min();
         for event in self.events.drain(..) {
             let session = event
                 .key()
@@ -70,7 +74,7 @@ impl BfdEdge {
                 rack.bfd_news(session, news, now);
             }
         }
-        any
+        since
     }
 
     /// Tells the switches AdminDown, so that the end of the sessions is no failure (RFC 5882 section 3.2), and waits

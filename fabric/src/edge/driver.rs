@@ -5,6 +5,7 @@ use super::connections::{Connections, Stage};
 use super::handle::Command;
 use super::listeners::Listeners;
 use super::log::{self, Complaints};
+use super::return_path::ReturnPathEdge;
 use crate::config::RackConfig;
 use crate::plan::Verdict;
 use crate::rack::{Action, Rack, SessionId};
@@ -40,6 +41,7 @@ pub(super) struct Driver {
     status: watch::Sender<RackStatus>,
     rack: Rack,
     bfd: Option<BfdEdge>,
+    return_path: Option<ReturnPathEdge>,
     connections: Connections,
     listeners: Listeners,
     /// What the observation of routes is to look at.
@@ -94,6 +96,7 @@ impl Driver {
             status,
             rack,
             bfd,
+            return_path: None,
             connections: Connections::default(),
             listeners,
             targets,
@@ -112,6 +115,7 @@ impl Driver {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(64);
         let mut busy = false;
+        self.set_return_path();
         loop {
             let timeout = if busy {
                 Some(Duration::ZERO)
@@ -136,10 +140,14 @@ impl Driver {
             self.rack.handle_timeout(now);
             self.act(now);
             busy |= self.turn_connections(now);
+            self.follow_return_path(now);
             self.publish(now);
             if self.stopping && self.connections.is_empty() {
                 break;
             }
+        }
+        if let Some(return_path) = self.return_path {
+            return_path.stop();
         }
         // After the switches have taken the Cease, or had their time for it: FRR takes AdminDown for a failure and would
         // end the session for that.
@@ -151,8 +159,10 @@ impl Driver {
     fn take_bfd_news(&mut self) {
         let now = Instant::now();
         let Some(bfd) = &mut self.bfd else { return };
-        if bfd.deliver(&mut self.rack, now) {
+        if let Some(since) = bfd.deliver(&mut self.rack, now) {
             self.state_changed = true;
+            // Traffic moves before BGP has its say.
+            self.move_return_path(since);
             self.act(now);
         }
     }
@@ -215,7 +225,7 @@ impl Driver {
                 }
             }
             // A receiver that has gone away does not need the answer.
-            Command::Status(reply) => drop(reply.send(self.rack.status(now))),
+            Command::Status(reply) => drop(reply.send(self.rack_status(now))),
             Command::Route(prefix, reply) => drop(reply.send(self.rack.route(&prefix))),
             Command::Plan(new, reply) => drop(reply.send(self.rack.plan(&new))),
             Command::Reconfigure { new, forced, reply } => {
@@ -272,6 +282,7 @@ impl Driver {
             *former = targets;
             differ
         });
+        self.set_return_path();
         self.start_bfd();
         if let Some(bfd) = &self.bfd {
             bfd.set_sessions(&self.rack);
@@ -617,8 +628,52 @@ impl Driver {
 
     fn publish(&mut self, now: Instant) {
         if std::mem::take(&mut self.state_changed) {
-            let status = self.rack.status(now);
+            let status = self.rack_status(now);
             self.status.send_replace(status);
+        }
+    }
+
+    fn rack_status(&self, now: Instant) -> RackStatus {
+        RackStatus {
+            return_path: self.return_path.as_ref().map(ReturnPathEdge::status),
+            ..self.rack.status(now)
+        }
+    }
+
+    /// The return path uses the planes that are usable after all that has happened.
+    fn follow_return_path(&mut self, now: Instant) {
+        if self.state_changed {
+            self.move_return_path(now);
+        }
+        let news = self.return_path.as_ref().is_some_and(ReturnPathEdge::take_news);
+        self.state_changed |= news;
+    }
+
+    /// On the way out it stays as it is: the sessions go one by one, but the planes do not.
+    fn move_return_path(&mut self, cause: Instant) {
+        if let Some(return_path) = &mut self.return_path
+            && !self.stopping
+        {
+            return_path.update(&self.rack, cause);
+        }
+    }
+
+    /// Starts, ends or replaces the return path as the settings have it now. Its routes stay while it is replaced.
+    fn set_return_path(&mut self) {
+        let wanted = self.rack.return_path();
+        if self.stopping || self.return_path.as_ref().map(ReturnPathEdge::config) == wanted {
+            return;
+        }
+        let Some(wanted) = wanted.cloned() else {
+            if let Some(former) = self.return_path.take() {
+                former.remove();
+            }
+            return;
+        };
+        drop(self.return_path.take());
+        match ReturnPathEdge::start(wanted, Arc::clone(&self.waker)) {
+            Ok(started) => self.return_path = Some(started),
+            Err(error) => tracing::error!(%error, "cannot start the return path"),
         }
     }
 }

@@ -6,5 +6,6 @@ mod driver;
 mod handle;
 mod listeners;
 mod log;
+mod return_path;
 
 pub use handle::{RackHandle, RackThread, SpawnError, spawn};

@@ -3,6 +3,7 @@
 use super::{SettingChange, Settings};
 use crate::config::{ListenConfig, NeighborConfig, NodeIps, Steering, as_set};
 use crate::coupling::{BfdProfile, BfdStrict};
+use crate::return_path::ReturnPathConfig;
 use net::Ttl;
 use net::bfd::Auth;
 use std::fmt::Display;
@@ -49,6 +50,18 @@ pub(super) fn listen(former: &ListenConfig, wanted: &ListenConfig) -> Option<Set
     let mut diff = Diff(Vec::new());
     diff.note("listen addresses", Soft, addresses, &wanted.addresses, |list| {
         list_of(list)
+    });
+    diff.0.pop()
+}
+
+/// The return path.
+pub(super) fn return_path(
+    former: Option<&ReturnPathConfig>,
+    wanted: Option<&ReturnPathConfig>,
+) -> Option<SettingChange> {
+    let mut diff = Diff(Vec::new());
+    diff.note("return path", Soft, &former, &wanted, |path| {
+        path.map_or_else(|| "off".to_owned(), ToString::to_string)
     });
     diff.0.pop()
 }

@@ -50,6 +50,7 @@ fn rack() -> RackConfig {
         neighbors: vec![neighbor(0, "10.1.1.1"), neighbor(1, "10.1.2.1")],
         listen: ListenConfig::default(),
         node_ips: NodeIps::default(),
+        return_path: None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Action, Rack, SessionId};
 use crate::config::{PlaneId, RackConfig};
-use crate::plan::{ReloadPlan, SessionPlan, Settings, Verdict, listen_change, session_plans, settings_of};
+use crate::plan::{ReloadPlan, SessionPlan, Settings, Verdict, rack_changes, session_plans, settings_of};
 use crate::rack::session::Session;
 use crate::status::PendingStatus;
 use bgp::{Input, StopReason};
@@ -81,7 +81,7 @@ impl Rack {
             .map(|session| (&session.settings, session.present_source()));
         ReloadPlan {
             sessions: session_plans(present, new),
-            rack: listen_change(&self.config, new),
+            rack: rack_changes(&self.config, new),
         }
     }
 

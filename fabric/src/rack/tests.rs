@@ -43,6 +43,7 @@ fn rack(neighbors: Vec<NeighborConfig>) -> (Rack, Instant) {
         neighbors,
         listen: ListenConfig::default(),
         node_ips: NodeIps::default(),
+        return_path: None,
     };
     (Rack::new(config, 1, now), now)
 }

@@ -127,7 +127,6 @@ fn config() -> RouteKeeperConfig {
         destinations: vec![default(false), default(true)],
         table: MAIN_TABLE,
         metric: NonZeroU32::new(150).unwrap(),
-        leave_on_exit: false,
     }
 }
 
@@ -175,7 +174,7 @@ fn next_hops_move_with_one_message_and_others_stay() {
     assert_eq!(status.restored, 0);
     assert!(status.last_move.is_some() && status.last_move <= status.slowest_move);
 
-    keeper.stop();
+    keeper.stop(false);
     for v6 in [false, true] {
         assert_eq!(node.routes(v6, "default proto 179"), "");
     }
@@ -251,7 +250,6 @@ fn weights_tables_and_prefixes_are_as_asked() {
         destinations: destinations.clone(),
         table: 70_000,
         metric: NonZeroU32::new(7).unwrap(),
-        leave_on_exit: false,
     });
     let weighted = |plane: usize, v6: bool| RouteHop {
         weight: NonZeroU8::new(if plane == 0 { 3 } else { 255 }).unwrap(),
@@ -276,7 +274,7 @@ fn weights_tables_and_prefixes_are_as_asked() {
         );
     }
     assert_eq!(node.gateways(false), [""; 0], "nothing in the main table");
-    keeper.stop();
+    keeper.stop(false);
     assert_eq!(node.routes(false, "proto 179 table all"), "");
     assert_eq!(node.routes(true, "proto 179 table all"), "");
 }
@@ -303,7 +301,7 @@ fn an_ipv4_route_over_ipv6_gateways() {
         text.contains("via inet6 fd01::1 dev a0") && text.contains("via inet6 fd02::1 dev b0"),
         "{text}"
     );
-    keeper.stop();
+    keeper.stop(false);
     assert_eq!(node.gateways(false), [""; 0]);
 }
 
@@ -323,7 +321,7 @@ fn an_ipv6_route_over_an_ipv4_gateway_is_refused() {
     });
     let error = status.routes[1].error.as_deref().unwrap();
     assert!(error.contains("::/0") && error.contains("10.1.0.1"), "{error}");
-    keeper.stop();
+    keeper.stop(false);
 }
 
 /// A gateway that is not on the link needs `onlink`.
@@ -354,7 +352,7 @@ fn onlink_is_passed_on() {
     set(&keeper, route(true));
     status(&keeper, "the route", |status| status.routes[0].installed);
     assert!(node.routes(false, "default proto 179").contains("onlink"));
-    keeper.stop();
+    keeper.stop(false);
 }
 
 #[test]
@@ -380,7 +378,7 @@ fn routes_come_back_with_their_links() {
         installed(&keeper);
         assert!(keeper.status().restored > round);
     }
-    keeper.stop();
+    keeper.stop(false);
 }
 
 /// The kernel drops a whole IPv4 route when the device of any of its hops goes.
@@ -419,7 +417,7 @@ fn one_interface_that_vanishes_costs_only_its_own_hop() {
             .iter()
             .all(|route| route.error.is_none())
     );
-    keeper.stop();
+    keeper.stop(false);
 }
 
 #[test]
@@ -444,7 +442,7 @@ fn an_address_that_goes_and_comes_takes_its_route_along() {
     node.node.ip("address add fd01::2/64 dev a0 nodad");
     node.wait_gateways(&[0, 1]);
     installed(&keeper);
-    keeper.stop();
+    keeper.stop(false);
 }
 
 #[test]
@@ -463,7 +461,7 @@ fn what_others_remove_or_change_is_restored() {
     node.node
         .ip("route change default via 10.1.0.1 dev a0 metric 150 proto 179");
     node.wait_gateways(&[0, 1]);
-    keeper.stop();
+    keeper.stop(false);
 }
 
 #[test]
@@ -499,7 +497,7 @@ fn somebody_elses_route_is_refused_and_left_alone() {
     }
     node.wait_gateways(&[0, 1]);
     installed(&keeper);
-    keeper.stop();
+    keeper.stop(false);
 }
 
 /// `ip route replace` does not ask whose route it is; we do.
@@ -525,7 +523,7 @@ fn a_route_that_others_put_in_our_place_is_theirs() {
     });
     assert_eq!(node.routes(false, "default"), theirs);
 
-    keeper.stop();
+    keeper.stop(false);
     assert_eq!(node.routes(false, "default"), theirs, "not ours to remove");
     assert_eq!(node.routes(true, "default"), "");
 }
@@ -539,7 +537,7 @@ fn a_route_put_beside_ours_stays_when_ours_goes() {
     node.node
         .ip("route append default via 10.1.0.1 dev a0 metric 150 proto static");
 
-    keeper.stop();
+    keeper.stop(false);
 
     assert_eq!(
         node.routes(false, "default"),
@@ -564,7 +562,7 @@ fn a_hop_put_into_our_ipv6_route_stays_when_ours_goes() {
     status(&keeper, "the IPv4 route restored", |status| status.restored == 1);
     assert_eq!(node.gateways(true), merged);
     assert!(installed(&keeper).routes[1].error.is_none());
-    keeper.stop();
+    keeper.stop(false);
 
     assert_eq!(
         node.routes(true, "default"),
@@ -575,15 +573,11 @@ fn a_hop_put_into_our_ipv6_route_stays_when_ours_goes() {
 #[test]
 fn what_an_earlier_process_left_is_taken_over_and_what_is_no_longer_wanted_goes() {
     let node = Node::new();
-    let leaving = RouteKeeperConfig {
-        leave_on_exit: true,
-        ..config()
-    };
-    let first = node.keeper(&leaving);
+    let first = node.keeper(&config());
     set(&first, node.over(&[0]));
     installed(&first);
-    first.stop();
-    assert_eq!(node.gateways(false), ["10.1.0.1"], "left as configured");
+    first.stop(true);
+    assert_eq!(node.gateways(false), ["10.1.0.1"], "left as asked");
     node.node.ip("route add 10.77.0.0/16 via 10.1.0.1 proto 179");
     node.node
         .ip("-6 route add 2001:db8:77::/48 via fd01::1 proto 179 table 77");
@@ -618,7 +612,7 @@ fn what_an_earlier_process_left_is_taken_over_and_what_is_no_longer_wanted_goes(
         1,
         "replaced, not duplicated"
     );
-    second.stop();
+    second.stop(false);
     assert_eq!(node.gateways(false), [""; 0]);
 }
 
@@ -627,14 +621,13 @@ fn what_an_earlier_process_left_is_taken_over_and_what_is_no_longer_wanted_goes(
 fn a_route_of_another_metric_that_was_left_goes_last() {
     let node = Node::new();
     let leaving = RouteKeeperConfig {
-        leave_on_exit: true,
         metric: NonZeroU32::new(99).unwrap(),
         ..config()
     };
     let first = node.keeper(&leaving);
     set(&first, node.both());
     installed(&first);
-    first.stop();
+    first.stop(true);
 
     let second = node.keeper(&config());
     set(&second, node.both());
@@ -645,7 +638,7 @@ fn a_route_of_another_metric_that_was_left_goes_last() {
         });
     }
     node.wait_gateways(&[0, 1]);
-    second.stop();
+    second.stop(false);
 }
 
 #[test]
@@ -665,18 +658,18 @@ fn two_processes_in_one_namespace_do_not_fight() {
     );
     node.wait_gateways(&[0, 1]);
 
-    first.stop();
+    first.stop(false);
     installed(&second);
     node.wait_gateways(&[1]);
     assert_eq!(second.status().trouble, None);
-    second.stop();
+    second.stop(false);
     assert_eq!(node.gateways(false), [""; 0]);
 
     let elsewhere = Node::new();
     let other = elsewhere.keeper(&config());
     set(&other, elsewhere.both());
     installed(&other);
-    other.stop();
+    other.stop(false);
 }
 
 /// The lock's loser removes nothing when it ends.
@@ -689,10 +682,10 @@ fn whoever_does_not_hold_the_lock_removes_nothing() {
     let second = node.keeper(&config());
     status(&second, "the lock held", |status| status.trouble.is_some());
 
-    second.stop();
+    second.stop(false);
 
     node.wait_gateways(&[0, 1]);
-    first.stop();
+    first.stop(false);
 }
 
 /// Thousands of routes of others neither wake us nor hide what matters.
@@ -721,7 +714,7 @@ fn a_flood_of_other_routes_changes_nothing() {
     let status = installed(&keeper);
     assert_eq!(status.moves, 4);
     assert_eq!(status.restored, 1);
-    keeper.stop();
+    keeper.stop(false);
     let rest = node.routes(false, "root 100.0.0.0/8");
     assert_eq!(rest.matches("via").count(), 20_000);
 }
@@ -736,7 +729,7 @@ fn the_policy_of_the_kernel_is_told() {
     set(&keeper, node.both());
     let policies = installed(&keeper).hash_policies;
     assert_eq!((policies.v4, policies.v6), (Some(1), Some(0)));
-    keeper.stop();
+    keeper.stop(false);
 }
 
 #[test]
@@ -758,7 +751,7 @@ fn news_are_told_once() {
     });
     node.node.ip("route delete default metric 150");
     wait_for("news of the restored route", || keeper.take_news().then_some(()));
-    keeper.stop();
+    keeper.stop(false);
 }
 
 #[test]

@@ -91,11 +91,11 @@ impl RouteKeeper {
     }
 
     /// Removes exactly our routes, unless they are to be left, and ends the thread.
-    pub fn stop(mut self) {
-        self.end(Leave::AsConfigured);
+    pub fn stop(mut self, leave: bool) {
+        self.end(leave);
     }
 
-    fn end(&mut self, leave: Leave) {
+    fn end(&mut self, leave: bool) {
         let Some(thread) = self.thread.take() else { return };
         self.mailbox.with(|mail| mail.end = Some(leave));
         self.wake();
@@ -113,14 +113,8 @@ impl RouteKeeper {
 
 impl Drop for RouteKeeper {
     fn drop(&mut self) {
-        self.end(Leave::Always);
+        self.end(true);
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leave {
-    AsConfigured,
-    Always,
 }
 
 /// What passes between the thread and its owner. Held for as long as it takes to copy it.
@@ -130,7 +124,8 @@ struct Mailbox(Mutex<Mail>);
 #[derive(Debug, Default)]
 struct Mail {
     order: Option<Order>,
-    end: Option<Leave>,
+    /// To end, and whether to leave the routes.
+    end: Option<bool>,
     status: RouteKeeperStatus,
     is_new: bool,
 }
@@ -460,9 +455,9 @@ impl Worker {
     }
 
     /// Without the lock there is nothing of ours to remove.
-    fn finish(mut self, leave: Leave) {
+    fn finish(mut self, leave: bool) {
         let Some(kernel) = &mut self.kernel else { return };
-        if leave == Leave::Always || self.config.leave_on_exit {
+        if leave {
             tracing::info!("the routes of the return path stay as they are");
             return;
         }

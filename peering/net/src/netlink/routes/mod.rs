@@ -51,8 +51,6 @@ pub struct RouteKeeperConfig {
     pub table: u32,
     /// The metric (priority); the lower one wins. Zero would mean "any" to the kernel.
     pub metric: NonZeroU32,
-    /// Leave the routes where they are on [`RouteKeeper::stop`].
-    pub leave_on_exit: bool,
 }
 
 /// A route as it is wanted.
