@@ -12,7 +12,7 @@ pub use plan::{PlanReport, PlanRequest};
 pub use problems::{LISTED, ProblemReport, ProblemsReport};
 pub use recording::{Entry, EventReport, PacketReport, RecordingReport};
 
-use fabric::{PairState, RackStatus, RouteStatus};
+use fabric::{PairState, RackStatus, ReturnPathStatus, RouteStatus};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -67,6 +67,7 @@ impl StatusReport {
             }));
         }
         lines.extend(self.config.iter().flat_map(ConfigReport::complaints));
+        lines.extend(self.rack.return_path.iter().flat_map(return_path_complaints));
         match &self.bfd {
             None => lines.push("the BFD thread does not answer".to_owned()),
             Some(bfd) => lines.extend(bfd.complaints()),
@@ -83,6 +84,15 @@ impl StatusReport {
             .iter()
             .find(|session| session.peer == peer)
     }
+}
+
+fn return_path_complaints(path: &ReturnPathStatus) -> Vec<String> {
+    let trouble = path.trouble.iter();
+    let errors = path.routes.iter().filter_map(|route| route.error.as_ref());
+    trouble
+        .chain(errors)
+        .map(|error| format!("return path: {error}"))
+        .collect()
 }
 
 /// The word for the state of the pair, as in the JSON.

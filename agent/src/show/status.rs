@@ -2,7 +2,7 @@
 
 use super::table::{printable, table, uptime};
 use crate::report::{ProblemsReport, StatusReport, pair_word};
-use fabric::{FamilyStatus, PlaneStatus, SessionStatus};
+use fabric::{FamilyStatus, PlaneStatus, ReturnPathStatus, SessionStatus};
 use std::fmt::Write;
 
 const HEAD: [&str; 11] = [
@@ -41,6 +41,7 @@ pub(super) fn text(report: &StatusReport) -> String {
         sessions.map(|session| row(report, plane, session))
     });
     text.push_str(&table(HEAD, &rows.collect::<Vec<_>>()));
+    text.push_str(&rack.return_path.as_ref().map(return_path).unwrap_or_default());
     text.push_str(&problems(&report.problems));
     let complaints = report.complaints();
     if !complaints.is_empty() {
@@ -48,6 +49,31 @@ pub(super) fn text(report: &StatusReport) -> String {
     }
     for complaint in complaints {
         let _ = writeln!(text, "- {}", printable(&complaint));
+    }
+    text
+}
+
+/// A line for each route of ours.
+fn return_path(path: &ReturnPathStatus) -> String {
+    let mut text = format!(
+        "\nReturn path: table {}, metric {}, proto {}\n",
+        path.table, path.metric, path.protocol
+    );
+    for route in &path.routes {
+        let gateways: Vec<String> = route.gateways.iter().map(ToString::to_string).collect();
+        let over = match (route.planes.is_empty(), gateways.is_empty()) {
+            (true, true) => "no plane yet".to_owned(),
+            (_, true) => format!("planes {}, not installed", route.planes.join(" ")),
+            (true, false) => format!("via {}, as an earlier agent left it", gateways.join(" ")),
+            (false, false) => format!("planes {}, via {}", route.planes.join(" "), gateways.join(" ")),
+        };
+        text.push_str(&format!("- {}: {over}\n", printable(&route.prefix)));
+    }
+    for advice in &path.advice {
+        text.push_str(&format!(
+            "- all flows between two addresses share a plane: {}\n",
+            printable(advice)
+        ));
     }
     text
 }

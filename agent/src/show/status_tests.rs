@@ -156,3 +156,54 @@ fn the_first_problems_are_shown_and_all_are_counted() {
     );
     assert!(!text.contains('\u{1b}'));
 }
+
+#[test]
+fn the_routes_of_the_return_path_and_what_is_wrong_with_them() {
+    let route = |prefix: &str, planes: &[&str], gateways: &[&str]| fabric::ReturnRouteStatus {
+        prefix: prefix.to_owned(),
+        planes: planes.iter().map(|plane| (*plane).to_owned()).collect(),
+        gateways: gateways
+            .iter()
+            .filter_map(|gateway| gateway.parse().ok())
+            .collect(),
+        installed: !planes.is_empty() && !gateways.is_empty(),
+        error: None,
+    };
+    let mut taken = route("::/0", &["a"], &[]);
+    taken.error = Some("belongs to somebody else".to_owned());
+    let mut all = report(vec![session("10.1.1.1", Some(1))], PairState::Both);
+    all.rack.return_path = Some(ReturnPathStatus {
+        table: 254,
+        metric: 50,
+        protocol: 179,
+        trouble: None,
+        routes: vec![
+            route("0.0.0.0/0", &["a", "b"], &["10.1.1.1", "10.1.2.1"]),
+            taken,
+            route("10.0.0.0/8", &[], &[]),
+            route("10.0.0.0/9", &[], &["10.1.1.1"]),
+        ],
+        moves: 1,
+        restored: 0,
+        last_move_micros: Some(900),
+        slowest_move_micros: Some(900),
+        advice: vec!["set this".to_owned()],
+    });
+    let shown = text(&all);
+    assert!(
+        shown.contains(
+            "
+Return path: table 254, metric 50, proto 179
+- 0.0.0.0/0: planes a b, via 10.1.1.1 10.1.2.1
+- ::/0: planes a, not installed
+- 10.0.0.0/8: no plane yet
+- 10.0.0.0/9: via 10.1.1.1, as an earlier agent left it
+- all flows between two addresses share a plane: set this
+
+Not healthy:
+- return path: belongs to somebody else
+"
+        ),
+        "{shown}"
+    );
+}

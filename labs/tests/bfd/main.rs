@@ -8,5 +8,6 @@ mod bird;
 mod damping;
 mod faults;
 mod hostile;
+mod return_path;
 mod support;
 mod switch;
