@@ -158,9 +158,7 @@ impl Index {
     /// Takes one event in and returns how the desired set changed by it: each prefix at most once, announcements
     /// first.
     pub fn apply(&mut self, event: Event) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.fold(event, &mut changes);
-        changes
+        self.apply_all([event])
     }
 
     /// Takes several events in as one: a prefix that leaves with one object and enters with another does not

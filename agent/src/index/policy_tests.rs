@@ -155,6 +155,16 @@ fn endpoints_decide_where_the_policy_says_so() {
 }
 
 #[test]
+fn a_slice_that_moves_between_services_with_one_address_changes_nothing() {
+    let services = ["v", "w"].map(|name| up(service(name, Some("true"), &["10.96.0.1"])));
+    let mut index = index_of(gated(), services);
+    for (name, expected) in [("v", vec!["+10.96.0.1/32"]), ("w", vec![]), ("v", vec![])] {
+        let moved = up(slice("e", name, &[("a", true, false)]));
+        assert_eq!(text(&index.apply(moved)), expected, "to {name}");
+    }
+}
+
+#[test]
 fn each_family_needs_its_own_endpoints() {
     let mut index = index_of(
         gated(),
