@@ -1,7 +1,7 @@
 //! Kubernetes Events on the objects that cannot be announced as they ask for.
 //!
 //! ```text
-//! the consumer ──try_send──▶ bounded queue ──▶ one task: rate limit ──▶ POST, 409 = another speaker was faster
+//! the consumer ──try_send──▶ bounded queue ──▶ one task: wait 5 s, rate limit ──▶ POST, 409 = another speaker was faster
 //! ```
 //!
 //! Never in the way of a route: what does not fit into the queue gets no Event; status and log have it anyway. An Event is
@@ -21,12 +21,16 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use kube::Client;
 use rate::Rate;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// How many problems may wait for their Event.
+/// How many problems may wait for their Event; as many changes may wait to be looked at.
 const WAITING: usize = 256;
+
+/// How long a problem has to last. A new subnet is not Ready for a moment, and that is nobody's fault.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// How often one Event is tried where the server does not answer, or answers that it cannot now.
 const ATTEMPTS: u32 = 3;
@@ -43,13 +47,13 @@ const FORBIDDEN_PAUSE: Duration = Duration::from_secs(600);
 /// Where to put problems that are to become Events.
 #[derive(Debug)]
 pub struct EventQueue {
-    queue: mpsc::Sender<Problem>,
+    queue: mpsc::Sender<ProblemChange>,
     overflows: bool,
 }
 
 /// Starts the writer on the current runtime. It ends with the queue.
 pub fn spawn(client: Client, node: Option<String>) -> EventQueue {
-    let (queue, problems) = mpsc::channel(WAITING);
+    let (queue, changes) = mpsc::channel(WAITING);
     let writer = Writer {
         client,
         node,
@@ -57,7 +61,7 @@ pub fn spawn(client: Client, node: Option<String>) -> EventQueue {
         forbidden_until: None,
         told: false,
     };
-    tokio::spawn(writer.run(problems));
+    tokio::spawn(writer.run(changes));
     EventQueue {
         queue,
         overflows: false,
@@ -65,19 +69,25 @@ pub fn spawn(client: Client, node: Option<String>) -> EventQueue {
 }
 
 impl EventQueue {
-    /// Takes those problems that are new, that somebody should look at, and whose object has an identity. Never waits.
+    /// Takes those problems that came and went and that somebody should look at. Never waits.
     pub(crate) fn take(&mut self, changes: &[ProblemChange]) {
         let mut left_out = 0;
         for change in changes {
-            let ProblemChange::New(problem) = change else {
-                continue;
+            let (problem, is_new) = match change {
+                ProblemChange::New(problem) => (problem, true),
+                ProblemChange::Cleared(problem) => (problem, false),
             };
-            if problem.kind.severity() != Severity::Warning || problem.uid.is_empty() {
+            if problem.kind.severity() != Severity::Warning {
                 continue;
             }
-            match self.queue.try_send(problem.clone()) {
+            // Without an identity there is nothing to attach an Event to.
+            if is_new && problem.uid.is_empty() {
+                continue;
+            }
+            match self.queue.try_send(change.clone()) {
                 Ok(()) => self.overflows = false,
-                Err(_) => left_out += 1,
+                Err(_) if is_new => left_out += 1,
+                Err(_) => {}
             }
         }
         if left_out > 0 && !std::mem::replace(&mut self.overflows, true) {
@@ -115,20 +125,43 @@ enum Outcome {
 }
 
 impl Writer {
-    async fn run(mut self, mut problems: mpsc::Receiver<Problem>) {
-        while let Some(problem) = problems.recv().await {
-            if self.forbidden_until.is_some_and(|until| Instant::now() < until) {
-                continue;
+    async fn run(mut self, mut changes: mpsc::Receiver<ProblemChange>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            let due = waiting.front().map(|(due, _)| *due);
+            let settled = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // What went meanwhile is heard of before anything is written.
+                biased;
+                change = changes.recv(), if waiting.len() < WAITING => match change {
+                    Some(ProblemChange::New(problem)) => waiting.push_back((Instant::now() + SETTLE, problem)),
+                    Some(ProblemChange::Cleared(problem)) => {
+                        waiting.retain(|(_, other)| !is_same(other, &problem));
+                    }
+                    None => return,
+                },
+                () = settled => {
+                    if let Some((_, problem)) = waiting.pop_front() {
+                        self.write(&problem).await;
+                    }
+                }
             }
-            self.write(&problem).await;
         }
     }
 
     async fn write(&mut self, problem: &Problem) {
+        if self.forbidden_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
         let event = NewEvent::of(problem, self.node.as_deref(), Timestamp::now());
         let object = &problem.object;
         for attempt in 1..=ATTEMPTS {
-            tokio::time::sleep_until(self.rate.next(Instant::now())).await;
+            sleep_until(self.rate.next(Instant::now())).await;
             match self.post(&event).await {
                 Outcome::Written => return tracing::debug!(%object, "Event written"),
                 Outcome::Known => return tracing::debug!(%object, "another speaker has written that Event"),
@@ -170,6 +203,11 @@ impl Writer {
             Ok(Err(error)) => Outcome::Later(error.to_string()),
         }
     }
+}
+
+/// Whether it is the same problem; the identity of a deleted object is not known any more.
+fn is_same(one: &Problem, other: &Problem) -> bool {
+    one.object == other.object && one.field == other.field && one.kind == other.kind
 }
 
 fn judge(status: &kube::core::Status) -> Outcome {

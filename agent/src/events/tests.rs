@@ -121,3 +121,17 @@ async fn a_flood_is_cut_off_and_slow() {
     let asked = server.asked().await;
     assert_eq!(object(&asked.body), "last");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_by_itself_gets_none() {
+    let (client, mut server) = Server::new();
+    let mut queue = spawn(client, None);
+    queue.take(&[unknown("passing")]);
+    sleep(SETTLE / 2).await;
+    let mut passed = problem("passing", ProblemKind::UnknownValue("on".into()));
+    passed.uid = "".into();
+    queue.take(&[ProblemChange::Cleared(passed), unknown("lasting")]);
+    let began = Instant::now();
+    assert_eq!(object(&server.asked().await.body), "lasting");
+    assert!(began.elapsed() >= SETTLE);
+}
