@@ -175,6 +175,7 @@ pub async fn serve(
                 ready.stop();
                 read_again = Some(tokio::time::Instant::now() + DOUBT);
             }
+            question = feed.consumer.board.next_question() => question.answer(&feed.consumer.index),
             config = changed(&mut index) => {
                 (confirms, read_again) = (false, None);
                 start_aside(settings, config, &mut next).await;

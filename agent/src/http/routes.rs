@@ -148,9 +148,14 @@ async fn route(State(api): State<Api>, Path(prefix): Path<String>) -> Result<Jso
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))?;
     let asked = rack(&api)?.route(prefix);
     let sessions = in_time(asked).await?;
+    let explanation = match &api.problems {
+        Some(board) => in_time(board.explain(prefix)).await?,
+        None => None,
+    };
     Ok(Json(RouteReport {
         prefix: prefix.to_string(),
         sessions,
+        explanation,
     }))
 }
 

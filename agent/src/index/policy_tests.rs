@@ -66,7 +66,7 @@ fn load_balancer_addresses_are_an_opt_in() {
     assert_eq!(
         problems(&waiting),
         [
-            "Service default/v: status.loadBalancer.ingress: there is no address to announce; wait for Kube-OVN to assign one, or set it in a manifest"
+            "Service default/v: status.loadBalancer.ingress: there is no address to announce; wait until one is assigned, or set it in a manifest"
         ]
     );
     assert!(index_of(tests::config(), [up(balanced("v", "true", &["203.0.113.1"]))]).is_empty());

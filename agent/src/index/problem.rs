@@ -187,7 +187,7 @@ impl ProblemKind {
             }
             Self::NotScheduled => "wait for the scheduler, or set spec.nodeName in a manifest",
             Self::HostNetwork => "remove the annotation",
-            Self::NoAddress => "wait for Kube-OVN to assign one, or set it in a manifest",
+            Self::NoAddress => "wait until one is assigned, or set it in a manifest",
             Self::NoSubnet(_) => "set the annotation that ends in .kubernetes.io/logical_switch",
             Self::SubnetMissing(_) => "create the subnet, or correct the pod's logical_switch annotation",
             Self::SubnetNotReady(_) => "see the conditions in the status of the subnet",

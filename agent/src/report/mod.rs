@@ -43,6 +43,18 @@ pub struct RouteReport {
     pub prefix: String,
     /// How far it has come on each session; empty if it is not announced.
     pub sessions: Vec<RouteStatus>,
+    /// Why it is announced, or why not.
+    #[serde(flatten)]
+    pub explanation: Option<Explanation>,
+}
+
+/// Why a prefix is announced, or why not; at most a hundred objects of each sort.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The objects because of which it is announced, each with the annotation and the policy that decided so.
+    pub reasons: Vec<String>,
+    /// The objects that have this address and do not announce it as such, each with what decided so.
+    pub withheld: Vec<String>,
 }
 
 impl StatusReport {
