@@ -11,6 +11,7 @@ mod cases;
 mod faults;
 mod networks;
 mod outage;
+mod policy;
 mod sidecar;
 mod starting;
 mod support;
