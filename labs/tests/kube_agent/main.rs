@@ -10,6 +10,7 @@ mod bad_input;
 mod cases;
 mod faults;
 mod networks;
+mod node_labels;
 mod outage;
 mod policy;
 mod sidecar;
