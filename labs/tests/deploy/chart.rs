@@ -398,12 +398,9 @@ fn the_agent_takes_everything_that_the_chart_gives() {
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// Only where somebody has installed helm.
 #[test]
+#[ignore = "no Debian package brings helm; where it is installed: cargo test -p twintor-lab --test deploy -- --ignored"]
 fn helm_itself_gives_the_same() {
-    if Command::new("helm").arg("version").output().is_err() {
-        return;
-    }
     let chart = chart();
     let sorted = |mut objects: Vec<Value>| {
         objects.sort_by_key(Value::to_string);
