@@ -14,6 +14,7 @@
 //! - [`logging`]: what operators read.
 //! - [`rack`]: the way from settings and changes to the rack thread.
 //! - [`capability`]: the right to bind port 179.
+//! - [`state`]: the desired set in a file, for a start without the API server.
 //! - [`run`]: the wiring of all that.
 
 pub mod board;
@@ -31,3 +32,4 @@ pub mod report;
 pub mod run;
 pub mod show;
 pub mod sources;
+pub mod state;

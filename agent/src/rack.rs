@@ -2,8 +2,8 @@
 
 use crate::config::Resolved;
 use crate::index::Change;
-use crate::run::Announcer;
-use fabric::{RackHandle, RackThread, RouteChange};
+use crate::run::{Announcer, Farewell};
+use fabric::{RackHandle, RackThread, RestartState, RouteChange};
 use net::netlink::path_to;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -22,14 +22,18 @@ pub struct RackAnnouncer {
 }
 
 impl RackAnnouncer {
-    /// Starts the rack, and tells the switches this host name. Waits for a route to the first switch where the router
+    /// Starts the rack, and tells the switches this host name and what became of our last run. Waits for a route to the first switch where the router
     /// id depends on it.
     ///
     /// # Errors
     /// The operating system has no thread to give.
-    pub async fn start(resolved: &Resolved, host_name: Option<String>) -> anyhow::Result<Self> {
+    pub async fn start(
+        resolved: &Resolved,
+        host_name: Option<String>,
+        restart: RestartState,
+    ) -> anyhow::Result<Self> {
         let config = resolved.rack(router_id(resolved).await, host_name);
-        let (rack, thread) = fabric::spawn(config)?;
+        let (rack, thread) = fabric::spawn(config, restart)?;
         Ok(Self {
             rack,
             thread: Some(thread),
@@ -57,8 +61,15 @@ impl Announcer for RackAnnouncer {
         self.rack.set_complete().await;
     }
 
-    async fn shut_down(&mut self) {
-        self.rack.stop("twintor is stopping").await;
+    async fn open_early(&mut self) {
+        self.rack.open_early().await;
+    }
+
+    async fn shut_down(&mut self, farewell: Farewell) {
+        match farewell {
+            Farewell::Restarts => self.rack.restart("twintor is restarting").await,
+            Farewell::Leaves => self.rack.stop("twintor is stopping").await,
+        }
         let Some(thread) = self.thread.take() else { return };
         if let Err(error) = tokio::task::spawn_blocking(|| thread.join()).await {
             tracing::error!(%error, "cannot wait for the rack thread");

@@ -20,6 +20,7 @@ use crate::rack::RackAnnouncer;
 use crate::sources::kubernetes::{self, KubernetesSource};
 use crate::sources::manifests::{self, ManifestSource};
 use crate::sources::{Batch, ReportChange, Resync, Verdict};
+use crate::state::{LastRun, Remembered};
 use anyhow::Context;
 use std::collections::HashSet;
 use std::future::Future;
@@ -52,8 +53,20 @@ pub trait Announcer: Send {
     /// (End-of-RIB may be sent). Called once.
     fn sync_complete(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// What was applied so far may be announced, though not everything is known: without End-of-RIB.
+    fn open_early(&mut self) -> impl Future<Output = ()> + Send;
+
     /// The process ends by a signal.
-    fn shut_down(&mut self) -> impl Future<Output = ()> + Send;
+    fn shut_down(&mut self, farewell: Farewell) -> impl Future<Output = ()> + Send;
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// By SIGTERM, as for an upgrade: a successor is expected. Switches that agreed on graceful restart keep the routes.
+    Restarts,
+    /// By SIGINT: for good. Every switch is told to drop the routes.
+    Leaves,
 }
 
 /// Runs until SIGTERM or SIGINT. The log must be set up.
@@ -96,8 +109,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         for warning in &resolved.warnings {
             tracing::warn!("{warning}");
         }
+        let start = LastRun::look(&resolved, settings);
         let announcer = tokio::select! {
-            announcer = RackAnnouncer::start(&resolved, settings.node_name.clone()) => announcer?,
+            announcer = RackAnnouncer::start(&resolved, settings.node_name.clone(), start.restart()) => announcer?,
             _ = signals.next() => return Ok(()),
         };
         let rack = announcer.rack().clone();
@@ -114,7 +128,10 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             api.set_config(reloader.status());
             tokio::spawn(reloader.run());
         }
-        serve(settings, index_changes, announcer, board).await
+        match start.remember(announcer) {
+            Remembered::Yes(announcer) => serve(settings, index_changes, announcer, board).await,
+            Remembered::No(announcer) => serve(settings, index_changes, announcer, board).await,
+        }
     })
 }
 
@@ -152,11 +169,14 @@ pub async fn serve(
     // What would withdraw most of what there is has to be read twice.
     let mut confirms = false;
     let mut read_again = None;
-    let ended = loop {
+    let (farewell, ended) = loop {
         tokio::select! {
             batch = feed.batches.recv() => match batch {
                 Some(batch) => feed.consumer.take(batch, &mut announcer).await,
-                None => break Err(anyhow::anyhow!("the source of objects ended by itself")),
+                None => {
+                    let ended = anyhow::anyhow!("the source of objects ended by itself");
+                    break (Farewell::Restarts, Err(ended));
+                }
             },
             batch = next_batch(&mut next) => {
                 let Some(ready) = fold_aside(&mut next, batch).await else { continue };
@@ -185,13 +205,13 @@ pub async fn serve(
                 let config = index.borrow().clone();
                 start_aside(settings, config, &mut next).await;
             }
-            name = signals.next() => {
+            (farewell, name) = signals.next() => {
                 tracing::info!(signal = name, "stopping");
-                break Ok(());
+                break (farewell, Ok(()));
             }
         }
     };
-    if tokio::time::timeout(FAREWELL, announcer.shut_down())
+    if tokio::time::timeout(FAREWELL, announcer.shut_down(farewell))
         .await
         .is_err()
     {
@@ -289,9 +309,11 @@ struct Aside;
 impl Announcer for Aside {
     async fn apply(&mut self, _: Vec<Change>) {}
 
+    async fn open_early(&mut self) {}
+
     async fn sync_complete(&mut self) {}
 
-    async fn shut_down(&mut self) {}
+    async fn shut_down(&mut self, _: Farewell) {}
 }
 
 /// Where the objects come from.
@@ -360,10 +382,10 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> (Farewell, &'static str) {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => (Farewell::Restarts, "SIGTERM"),
+            _ = self.interrupt.recv() => (Farewell::Leaves, "SIGINT"),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Notebook {
         announced.into_iter().collect()
     }
 
-    async fn wait_for(&self, lines: &[&str]) {
+    pub(crate) async fn wait_for(&self, lines: &[&str]) {
         self.wait_until(|seen| seen == lines).await;
     }
 
@@ -57,8 +57,12 @@ impl Announcer for Notebook {
         self.note("complete".to_owned());
     }
 
-    async fn shut_down(&mut self) {
-        self.note("shut down".to_owned());
+    async fn open_early(&mut self) {
+        self.note("early".to_owned());
+    }
+
+    async fn shut_down(&mut self, farewell: Farewell) {
+        self.note(format!("shut down: {farewell:?}"));
     }
 }
 
@@ -160,7 +164,10 @@ async fn from_file_to_announcer_until_the_signal() {
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("a signal");
     let ended = tokio::time::timeout(Duration::from_secs(20), served).await;
     assert!(ended.expect("in time").expect("no panic").is_ok());
-    assert_eq!(notebook.lines().last().map(String::as_str), Some("shut down"));
+    assert_eq!(
+        notebook.lines().last().map(String::as_str),
+        Some("shut down: Restarts")
+    );
 }
 
 #[test]

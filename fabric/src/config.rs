@@ -96,8 +96,17 @@ pub struct NeighborConfig {
     pub steering: Steering,
     /// BFD towards the switch; `None`: off.
     pub bfd: Option<BfdProfile>,
+    /// Graceful restart with the switch (RFC 4724); `None`: not offered.
+    pub graceful_restart: Option<GracefulRestart>,
     /// Close the connection when sent data is not acknowledged for this long.
     pub user_timeout: Option<Duration>,
+}
+
+/// Graceful restart with a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// How long the switch keeps our routes while we are away, in seconds, 1 to 4095.
+    pub restart_time: u16,
 }
 
 /// What a switch is told of every announcement, so that the fabric prefers, spreads or avoids this plane.

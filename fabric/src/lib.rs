@@ -18,7 +18,8 @@ mod rack;
 mod return_path;
 mod status;
 
-pub use config::{ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, Steering};
+pub use bgp::RestartState;
+pub use config::{GracefulRestart, ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, Steering};
 pub use coupling::{BfdNews, BfdProfile, BfdStrict};
 pub use edge::{RackHandle, RackThread, SpawnError, spawn};
 pub use next_hop::{NextHops, next_hops};

@@ -12,7 +12,7 @@ use crate::coupling::{BfdNews, RECREATION};
 use crate::next_hop::{NextHops, next_hops};
 use crate::plan::{Settings, Verdict, settings_of};
 use crate::status::{Gate, PairState, PlaneStatus, RackStatus, RouteStatus};
-use bgp::{ClassId, ConnectionId, Event, Input, Stage, State, StopReason};
+use bgp::{ClassId, ConnectionId, Event, Input, RestartState, Stage, State, StopReason};
 use desired::Unheard;
 use net::TcpOptions;
 use net::bfd::BfdSpec;
@@ -20,7 +20,7 @@ use net::netlink::{PathToPeer, Target};
 use reload::Reload;
 use session::Session;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wire::Prefix;
 
 /// A session's number. It stays while the session is configured, and is never given to another one.
@@ -98,7 +98,13 @@ pub enum Action {
 pub struct Rack {
     config: RackConfig,
     sessions: Vec<Session>,
+    /// Whether what is known of the desired set may be announced.
+    open: bool,
     complete: bool,
+    /// Until when the sessions tell of the restart of this process.
+    restart_until: Option<Instant>,
+    /// Whether the rack was stopped for a successor that goes on with what is there.
+    hands_over: bool,
     stopped: bool,
     /// When BFD may permit a session by the mere passing of time.
     permits_change_at: Option<Instant>,
@@ -117,7 +123,10 @@ impl Rack {
         let mut rack = Self {
             config,
             sessions: Vec::new(),
+            open: false,
             complete: false,
+            restart_until: None,
+            hands_over: false,
             stopped: false,
             permits_change_at: None,
             actions: Vec::new(),
@@ -148,8 +157,29 @@ impl Rack {
         }
     }
 
+    /// What became of the last run of this process, as the switches are to be told until each was sent End-of-RIB, or
+    /// the restart time is over (RFC 4724 section 4.1).
+    pub fn set_restart(&mut self, state: RestartState, now: Instant) {
+        let restarting = self.neighbors().filter_map(|neighbor| neighbor.graceful_restart);
+        let seconds = restarting.map(|restart| restart.restart_time).max();
+        self.restart_until = seconds.map(|seconds| now + Duration::from_secs(seconds.into()));
+        for session in &mut self.sessions {
+            session.peer.set_restart(state);
+        }
+    }
+
+    /// The gates open before the desired set is complete, for one that is known from before. End-of-RIB has to wait:
+    /// a switch that keeps routes of our last run would purge those that are not known yet.
+    pub fn open_early(&mut self) {
+        self.open = true;
+        for session in &mut self.sessions {
+            session.peer.adj_out_mut().set_open(true);
+        }
+    }
+
     /// The desired set is complete for the first time: the gates open, and End-of-RIB may follow.
     pub fn set_complete(&mut self) {
+        self.open = true;
         self.complete = true;
         for session in &mut self.sessions {
             session.peer.adj_out_mut().set_complete();
@@ -203,6 +233,12 @@ impl Rack {
         for session in &mut self.sessions {
             session.peer.handle_timeout(now);
         }
+        if self.restart_until.is_some_and(|at| at <= now) {
+            self.restart_until = None;
+            for session in &mut self.sessions {
+                session.peer.set_restart(RestartState::default());
+            }
+        }
         if self.permits_change_at.is_some_and(|at| at <= now) {
             self.admit_all(now);
         }
@@ -217,6 +253,7 @@ impl Rack {
             .iter()
             .filter_map(|session| session.peer.poll_timeout())
             .chain(self.permits_change_at)
+            .chain(self.restart_until)
             .chain(self.reload.poll_timeout())
             .min()
     }
@@ -331,6 +368,25 @@ impl Rack {
         }
     }
 
+    /// Ends all sessions because this process is about to restart: so that the switches keep the routes, where graceful
+    /// restart was agreed on; else as [`Self::stop`].
+    pub fn restart(&mut self, text: &str, now: Instant) {
+        self.stopped = true;
+        let mut neighbors = self.neighbors();
+        let hands_over = neighbors.any(|neighbor| neighbor.graceful_restart.is_some());
+        drop(neighbors);
+        self.hands_over = hands_over;
+        for session in &mut self.sessions {
+            let reason = StopReason::Restart(text.to_owned());
+            session.peer.handle(Input::Stop(reason), now);
+        }
+    }
+
+    /// Whether the rack was stopped by [`Self::restart`] with graceful restart configured: then traffic is to go on.
+    pub fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
     /// The rack at this moment.
     pub fn status(&self, now: Instant) -> RackStatus {
         let mut planes: Vec<PlaneStatus> = Vec::new();
@@ -408,7 +464,7 @@ impl Rack {
 
     fn gate(&self, plane: PlaneId) -> Gate {
         let blocked = self.sessions_of(plane).all(|session| session.blocked.is_some());
-        match (self.complete, blocked || self.stopped) {
+        match (self.open, blocked || self.stopped) {
             (_, true) => Gate::Closed,
             (false, false) => Gate::Warming,
             (true, false) => Gate::Open,

@@ -6,7 +6,7 @@
 
 use fabric::{
     BfdProfile, ListenConfig, NeighborConfig, NodeIps, PlaneId, RackConfig, RackHandle, RackStatus,
-    RouteChange, Steering, Verdict, spawn,
+    RestartState, RouteChange, Steering, Verdict, spawn,
 };
 use net::{Md5Key, Ttl};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -46,6 +46,7 @@ fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConf
             device: None,
             steering: Steering::default(),
             bfd: None,
+            graceful_restart: None,
             user_timeout: None,
         }],
         listen: ListenConfig::default(),
@@ -104,8 +105,8 @@ fn changes(numbers: impl Iterator<Item = u32>, announced: bool) -> Vec<RouteChan
 #[tokio::test]
 async fn a_prefix_comes_and_goes() {
     let (dialer, listener) = configs();
-    let (left, left_thread) = spawn(dialer).unwrap();
-    let (right, right_thread) = spawn(listener).unwrap();
+    let (left, left_thread) = spawn(dialer, RestartState::default()).unwrap();
+    let (right, right_thread) = spawn(listener, RestartState::default()).unwrap();
     left.apply(changes(0..10, true)).await;
     until(&right, "session", |status| status.planes[0].usable).await;
     assert_eq!(
@@ -139,8 +140,8 @@ async fn a_prefix_comes_and_goes() {
 async fn a_large_table_crosses() {
     let (dialer, mut listener) = configs();
     listener.neighbors[0].hold_time = 3;
-    let (left, _left) = spawn(dialer).unwrap();
-    let (right, _right) = spawn(listener).unwrap();
+    let (left, _left) = spawn(dialer, RestartState::default()).unwrap();
+    let (right, _right) = spawn(listener, RestartState::default()).unwrap();
     for block in 0..50 {
         left.apply(changes(block * 1000..(block + 1) * 1000, true)).await;
     }
@@ -162,8 +163,8 @@ async fn a_large_table_crosses() {
 async fn a_port_in_use_is_taken_as_soon_as_it_is_free() {
     let (dialer, listener) = configs();
     let squatter = TcpListener::bind(listener.listen.addresses[0]).unwrap();
-    let (left, _left) = spawn(dialer).unwrap();
-    let (right, _right) = spawn(listener).unwrap();
+    let (left, _left) = spawn(dialer, RestartState::default()).unwrap();
+    let (right, _right) = spawn(listener, RestartState::default()).unwrap();
     until(&left, "a refusal by the squatter", |status| {
         status.planes[0].sessions[0].messages_sent > 0
     })
@@ -178,8 +179,8 @@ async fn the_same_password_is_needed_on_both_sides() {
     let key = |text: &str| Some(Md5Key::new(text.to_owned().into()).unwrap());
     dialer.neighbors[0].password = key("right");
     listener.neighbors[0].password = key("right");
-    let (left, _left) = spawn(dialer).unwrap();
-    let (_right, _right_thread) = spawn(listener).unwrap();
+    let (left, _left) = spawn(dialer, RestartState::default()).unwrap();
+    let (_right, _right_thread) = spawn(listener, RestartState::default()).unwrap();
     until(&left, "session", |status| status.planes[0].usable).await;
 }
 
@@ -187,8 +188,8 @@ async fn the_same_password_is_needed_on_both_sides() {
 #[tokio::test]
 async fn a_running_rack_takes_other_configurations() {
     let (dialer, mut listener) = configs();
-    let (left, _left) = spawn(dialer.clone()).unwrap();
-    let (right, _right) = spawn(listener.clone()).unwrap();
+    let (left, _left) = spawn(dialer.clone(), RestartState::default()).unwrap();
+    let (right, _right) = spawn(listener.clone(), RestartState::default()).unwrap();
     left.apply(changes(0..10, true)).await;
     left.set_complete().await;
     until(&right, "announcements", |status| received(status) == 10).await;
@@ -263,7 +264,7 @@ async fn a_running_rack_takes_other_configurations() {
 #[tokio::test]
 async fn bfd_starts_with_the_first_session_that_wants_it() {
     let (dialer, _) = configs();
-    let (left, _left) = spawn(dialer.clone()).unwrap();
+    let (left, _left) = spawn(dialer.clone(), RestartState::default()).unwrap();
     assert!(left.bfd().is_none());
     let mut with_bfd = dialer;
     with_bfd.neighbors[0].bfd = Some(BfdProfile {

@@ -23,7 +23,7 @@ mod value_tests;
 pub use duration::{DurationError, parse_duration};
 pub use env::PodIps;
 pub use log::{Log, LogFile, LogFormat};
-pub use settings::{Bfd, GracefulRestart, Grpc, Settings};
+pub use settings::{Bfd, GracefulRestart, Grpc, Settings, StateFileFlags};
 pub use show::{Common, Explain, ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowPlan, ShowStatus};
 
 use parser::Parsed;

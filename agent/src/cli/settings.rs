@@ -50,6 +50,8 @@ pub struct Settings {
     pub allowed_sources_v6: Vec<Ipv6Addr>,
     /// Graceful restart; `None` where it is off.
     pub graceful_restart: Option<GracefulRestart>,
+    /// The state file.
+    pub state_file: StateFileFlags,
     /// BFD; `None` where it is off.
     pub bfd: Option<Bfd>,
     /// What is announced beyond the words of the annotations.
@@ -85,8 +87,19 @@ pub struct Settings {
 pub struct GracefulRestart {
     /// How long the switches keep routes over a restart: 1 s to 4095 s, whole seconds.
     pub time: Duration,
-    /// How long to wait for End-of-RIB: 1 s to 18 h, whole seconds.
+    /// How long to wait for End-of-RIB: 1 s to 18 h, whole seconds. Checked, and then without effect.
     pub deferral_time: Duration,
+}
+
+/// Where the desired set is kept, and when it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateFileFlags {
+    /// The path; `None` where it is kept nowhere, as far as the flags say.
+    pub path: Option<PathBuf>,
+    /// How old it may be, at least 1 s.
+    pub max_age: Duration,
+    /// How long the first complete sync may take until it stands in.
+    pub wait: Duration,
 }
 
 /// BFD parameters of all switches, RFC 5880.
@@ -152,13 +165,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
     };
     let log = log::log(given, &mut warnings)?;
     let graceful_restart = graceful_restart(given)?;
-    if graceful_restart.is_some() {
-        warnings.push(
-            "--graceful-restart is accepted, but this version does not offer it to the switches yet: they drop the \
-             routes of this speaker as soon as its session ends"
-                .to_owned(),
-        );
-    }
+    let state_file = state_file(given)?;
     let bfd = bfd(given)?;
     if let Some(bfd) = bfd {
         warnings.extend(bfd_remarks(bfd, graceful_restart.is_some()));
@@ -182,6 +189,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         allowed_sources_v4,
         allowed_sources_v6,
         graceful_restart,
+        state_file,
         bfd,
         announce: Policy::from_flag(given.bool("announce-cluster-ip")),
         gateway_name,
@@ -377,6 +385,22 @@ fn graceful_restart(given: &Given) -> Result<Option<GracefulRestart>, CliError> 
         time: whole_seconds(time),
         deferral_time: whole_seconds(deferral),
     }))
+}
+
+fn state_file(given: &Given) -> Result<StateFileFlags, CliError> {
+    let span = |flag: &str| given.nanoseconds(flag);
+    let (max_age, wait) = (span("state-file-max-age"), span("state-file-wait"));
+    if max_age < SECOND {
+        return invalid("--state-file-max-age must be 1s or more, or no file would ever be believed");
+    }
+    if wait < 0 {
+        return invalid("--state-file-wait is negative; write 0s or more");
+    }
+    Ok(StateFileFlags {
+        path: given.text("state-file").map(PathBuf::from),
+        max_age: Duration::from_nanos(max_age.unsigned_abs()),
+        wait: Duration::from_nanos(wait.unsigned_abs()),
+    })
 }
 
 fn bfd(given: &Given) -> Result<Option<Bfd>, CliError> {

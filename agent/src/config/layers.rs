@@ -6,8 +6,10 @@
 
 use super::NodeFacts;
 use super::error::Problem;
-use super::model::{BfdSettings, ConfigFile, NodeEntry, Plane, SessionSettings};
-use super::values::{Asn, BfdInterval, FilePath, HoldTime, Host, PlaneName, RouterId, Switch, Text, Whole};
+use super::model::{BfdSettings, ConfigFile, GracefulRestartSettings, NodeEntry, Plane, SessionSettings};
+use super::values::{
+    Asn, BfdInterval, FilePath, HoldTime, Host, PlaneName, RestartTime, RouterId, Span, Switch, Text, Whole,
+};
 use crate::cli::Settings;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -136,6 +138,8 @@ pub(super) fn fill(file: &mut ConfigFile, flags: &Settings) -> Result<(), Proble
     fill.top(file)?;
     fill.defaults(&mut file.defaults)?;
     fill.bfd(&mut file.defaults)?;
+    fill.graceful_restart(&mut file.defaults)?;
+    fill.state_file(file)?;
     let v4 = flags.neighbors_v4.iter().copied().map(IpAddr::V4);
     fill.neighbors(file, "neighbor-address", v4)?;
     let v6 = flags.neighbors_v6.iter().copied().map(IpAddr::V6);
@@ -288,6 +292,48 @@ impl Fill<'_> {
         )
     }
 
+    fn graceful_restart(&self, defaults: &mut SessionSettings) -> Result<(), Problem> {
+        let Some(restart) = self.flags.graceful_restart else {
+            let is_on = defaults.graceful_restart.is_some_and(|restart| restart.is_on());
+            return match is_on && self.is_given("graceful-restart") {
+                true => Err(Problem::new(
+                    "defaults.gracefulRestart",
+                    "graceful restart is on, but --graceful-restart=false; leave that out",
+                )),
+                false => Ok(()),
+            };
+        };
+        let settings: &mut GracefulRestartSettings = defaults.graceful_restart.get_or_insert_default();
+        self.value(
+            "graceful-restart",
+            "defaults.gracefulRestart.enabled",
+            Some(Switch(true)),
+            &mut settings.enabled,
+        )?;
+        let seconds = u16::try_from(restart.time.as_secs()).ok();
+        self.value(
+            "graceful-restart-time",
+            "defaults.gracefulRestart.restartTime",
+            seconds.map(RestartTime),
+            &mut settings.restart_time,
+        )
+    }
+
+    fn state_file(&self, file: &mut ConfigFile) -> Result<(), Problem> {
+        let flags = &self.flags.state_file;
+        let settings = file.state_file.get_or_insert_default();
+        let path = flags.path.clone().map(FilePath);
+        self.value("state-file", "stateFile.path", path, &mut settings.path)?;
+        let (max_age, wait) = (Some(Span(flags.max_age)), Some(Span(flags.wait)));
+        self.value(
+            "state-file-max-age",
+            "stateFile.maxAge",
+            max_age,
+            &mut settings.max_age,
+        )?;
+        self.value("state-file-wait", "stateFile.wait", wait, &mut settings.wait)
+    }
+
     /// The first address belongs to plane `a`, the second to plane `b`, …
     fn neighbors(
         &self,
@@ -393,6 +439,18 @@ impl Shown for HoldTime {
 }
 
 impl Shown for BfdInterval {
+    fn shown(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+impl Shown for RestartTime {
+    fn shown(&self) -> String {
+        format!("{}s", self.0)
+    }
+}
+
+impl Shown for Span {
     fn shown(&self) -> String {
         format!("{:?}", self.0)
     }

@@ -29,17 +29,18 @@ pub use file::{ConfigText, directory_of};
 pub use labels::{LabelMap, Labels, NodeSource};
 pub use live::{Planner, Reloader, Resolver};
 pub use model::{
-    ApiVersion, BfdSettings, ConfigFile, ConfigKind, Listen, NodeEntry, NodeMatch, OneOrMore, Plane,
-    SessionSettings,
+    ApiVersion, BfdSettings, ConfigFile, ConfigKind, GracefulRestartSettings, Listen, NodeEntry, NodeMatch,
+    OneOrMore, Plane, SessionSettings, StateFileSettings,
 };
 pub use return_path::{ReturnPathSettings, ReturnPlane};
 pub use values::{
-    Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RouterId, Switch, Text,
-    TtlChoice, Whole,
+    Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RestartTime, RouterId, Span,
+    Switch, Text, TtlChoice, Whole,
 };
 
 use crate::cli::Settings;
 use crate::index::Policy;
+use crate::state::StateFile;
 use error::Problem;
 use fabric::{ListenConfig, NeighborConfig, NodeIps, RackConfig, ReturnPathConfig};
 use net::Md5Key;
@@ -48,6 +49,7 @@ use resolve::Surroundings;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wire::FamilySet;
 
 /// The largest file that is read, in octets. One that serves ten thousand nodes is about this much.
@@ -90,6 +92,8 @@ pub struct Resolved {
     pub announce: Policy,
     /// Our own way back into the fabric.
     pub return_path: Option<ReturnPathConfig>,
+    /// Where the desired set is kept; `None`: nowhere.
+    pub state_file: Option<StateFile>,
     /// What deserves a line in the log.
     pub warnings: Vec<String>,
     /// The files that were read beside the document, in order.
@@ -104,6 +108,16 @@ impl Resolved {
             .iter()
             .flat_map(|neighbor| neighbor.families.iter());
         all.collect()
+    }
+
+    /// The longest that a switch keeps our routes over a restart, zero where none does.
+    pub fn restart_time(&self) -> Duration {
+        let times = self
+            .neighbors
+            .iter()
+            .filter_map(|neighbor| neighbor.graceful_restart);
+        let seconds = times.map(|restart| restart.restart_time).max().unwrap_or(0);
+        Duration::from_secs(seconds.into())
     }
 
     /// The rack, with this BGP identifier.
@@ -162,6 +176,7 @@ fn resolve_file(
     check::file(&file)?;
     layers::fill(&mut file, flags)?;
     let announce = announce(file.announce, source, flags)?;
+    let state_file = state_file(file.state_file.as_ref(), directory)?;
     let merged = layers::merge(file, node)?;
     let password = flags.auth_password.clone().map(Md5Key::new).transpose();
     let password =
@@ -204,6 +219,7 @@ fn resolve_file(
         return_path,
         neighbors: sessions.neighbors,
         announce,
+        state_file,
         warnings: sessions.warnings,
         password_files: sessions.password_files,
     })
@@ -227,6 +243,27 @@ fn announce(in_file: Option<Policy>, source: Source<'_>, flags: &Settings) -> Re
         ));
     }
     Ok(policy)
+}
+
+fn state_file(settings: Option<&StateFileSettings>, directory: &Path) -> Result<Option<StateFile>, Problem> {
+    let Some(settings) = settings else { return Ok(None) };
+    let path = settings
+        .path
+        .as_ref()
+        .filter(|path| !path.0.as_os_str().is_empty());
+    let Some(path) = path else { return Ok(None) };
+    let max_age = settings.max_age.map_or(Duration::from_secs(3600), |span| span.0);
+    if max_age < Duration::from_secs(1) {
+        return Err(Problem::new(
+            "stateFile.maxAge",
+            "no file would ever be believed; write 1s or more (or --state-file-max-age)",
+        ));
+    }
+    Ok(Some(StateFile {
+        path: directory.join(&path.0),
+        max_age,
+        wait: settings.wait.map_or(Duration::from_secs(5), |span| span.0),
+    }))
 }
 
 fn node_ips(addresses: &[Host], flags: &Settings) -> NodeIps {

@@ -2,8 +2,8 @@
 
 use super::return_path::ReturnPathSettings;
 use super::values::{
-    Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RouterId, Switch, Text,
-    TtlChoice, Whole,
+    Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RestartTime, RouterId, Span,
+    Switch, Text, TtlChoice, Whole,
 };
 use crate::index::Policy;
 use serde::Deserialize;
@@ -41,6 +41,8 @@ pub struct ConfigFile {
     pub announce: Option<Policy>,
     /// The node's own routes back into the fabric. Default: none.
     pub return_path: Option<ReturnPathSettings>,
+    /// Where the desired set is kept for a start without the API server. Read at the start only. Default: nowhere.
+    pub state_file: Option<StateFileSettings>,
 }
 
 /// The version of the file's form.
@@ -68,6 +70,18 @@ pub struct Listen {
     pub port: Option<Whole<0, 65535>>,
     /// Addresses; as `--listen-address`. Default: all of the families that have a switch.
     pub addresses: Option<Vec<Text<std::net::IpAddr>>>,
+}
+
+/// The section `stateFile:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StateFileSettings {
+    /// Path of the file; as `--state-file`. A relative one begins in the directory of this file.
+    pub path: Option<FilePath>,
+    /// How old it may be to be believed, at least 1s; as `--state-file-max-age`. Default: 1h.
+    pub max_age: Option<Span>,
+    /// How long the first complete sync may take until the file stands in; as `--state-file-wait`. Default: 5s.
+    pub wait: Option<Span>,
 }
 
 /// The settings of sessions: those of one plane, or under `defaults:` those of all. `None`: not said here.
@@ -110,6 +124,18 @@ pub struct SessionSettings {
     pub local_pref: Option<Whole<0, { u32::MAX }>>,
     /// `bfd`: BFD with the switch. Default: off, or as `--enable-bfd` says.
     pub bfd: Option<BfdSettings>,
+    /// `gracefulRestart`: graceful restart (RFC 4724) with the switch. Default: off, or as `--graceful-restart` says.
+    pub graceful_restart: Option<GracefulRestartSettings>,
+}
+
+/// The section `gracefulRestart:`. Its presence switches it on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GracefulRestartSettings {
+    /// Whether it is offered; `false` takes it from a plane. Default: true.
+    pub enabled: Option<Switch>,
+    /// How long the switch keeps our routes over a restart, 1s to 4095s; as `--graceful-restart-time`. Default: 90s.
+    pub restart_time: Option<RestartTime>,
 }
 
 /// The section `bfd:`. Its presence switches BFD on.
@@ -194,6 +220,7 @@ impl SessionSettings {
         "prepend",
         "localPref",
         "bfd",
+        "gracefulRestart",
     ];
 
     /// These settings where they say something, else the others.
@@ -211,6 +238,10 @@ impl SessionSettings {
             below
         };
         let bfd = match (self.bfd, below.bfd) {
+            (Some(above), Some(below)) => Some(above.over(below)),
+            (above, below) => above.or(below),
+        };
+        let graceful_restart = match (self.graceful_restart, below.graceful_restart) {
             (Some(above), Some(below)) => Some(above.over(below)),
             (above, below) => above.or(below),
         };
@@ -232,6 +263,7 @@ impl SessionSettings {
             prepend: self.prepend.or(below.prepend),
             local_pref: self.local_pref.or(below.local_pref),
             bfd,
+            graceful_restart,
         }
     }
 
@@ -262,9 +294,26 @@ impl SessionSettings {
             "prepend" => self.prepend = map.next_value()?,
             "localPref" => self.local_pref = map.next_value()?,
             "bfd" => self.bfd = map.next_value()?,
+            "gracefulRestart" => self.graceful_restart = map.next_value()?,
             _ => return Ok(false),
         }
         Ok(true)
+    }
+}
+
+impl GracefulRestartSettings {
+    /// These settings where they say something, else the others.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            enabled: self.enabled.or(below.enabled),
+            restart_time: self.restart_time.or(below.restart_time),
+        }
+    }
+
+    /// Whether it is to be offered.
+    pub fn is_on(&self) -> bool {
+        self.enabled.is_none_or(|enabled| enabled.0)
     }
 }
 

@@ -4,8 +4,8 @@ use super::error::Problem;
 use super::layers::{Merged, MergedPlane};
 use super::model::{BfdSettings, SessionSettings};
 use super::password;
-use super::values::{HoldTime, Host, PlaneName, TtlChoice};
-use fabric::{BfdProfile, BfdStrict, NeighborConfig, PlaneId, Steering};
+use super::values::{HoldTime, Host, PlaneName, RestartTime, TtlChoice};
+use fabric::{BfdProfile, BfdStrict, GracefulRestart, NeighborConfig, PlaneId, Steering};
 use net::Md5Key;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -130,6 +130,7 @@ impl Check<'_> {
         }
         let password = self.password(password_files, warnings)?;
         let bfd = self.bfd()?;
+        let graceful_restart = self.graceful_restart();
         let hold_time = settings.hold_time.unwrap_or(HoldTime(90)).0;
         let extended = settings.extended_next_hop.is_some_and(|extended| extended.0);
         self.check_families()?;
@@ -151,6 +152,7 @@ impl Check<'_> {
             device: settings.device.as_ref().map(|device| device.0.clone()),
             steering: steering(settings),
             bfd: bfd.clone(),
+            graceful_restart,
             user_timeout: (hold_time > 0).then(|| Duration::from_secs(hold_time.into())),
         });
         Ok(neighbors.collect())
@@ -207,6 +209,16 @@ impl Check<'_> {
             auth: None,
             strict: strict.then_some(BfdStrict::DEFAULT),
         }))
+    }
+
+    fn graceful_restart(&self) -> Option<GracefulRestart> {
+        let settings = self
+            .plane
+            .settings
+            .graceful_restart
+            .filter(|settings| settings.is_on())?;
+        let restart_time = settings.restart_time.unwrap_or(RestartTime(90)).0;
+        Some(GracefulRestart { restart_time })
     }
 
     fn password(

@@ -746,11 +746,66 @@ fn the_example_of_the_reference_is_good_and_complete() {
 fn the_reference_has_every_field() {
     let page = include_str!("../../../docs/configuration.md");
     let others = "apiVersion kind localAs routerId nodeIps listen.port listen.addresses defaults planes nodes announce returnPath name \
-        neighbors enabled minTx minRx multiplier strict match.names match.labels";
+        neighbors enabled minTx minRx multiplier strict restartTime stateFile.path stateFile.maxAge stateFile.wait match.names match.labels";
     for field in others
         .split_whitespace()
         .chain(SessionSettings::FIELDS.iter().copied())
     {
         assert!(page.contains(&format!("| `{field}`")), "{field} has no row");
     }
+}
+
+#[test]
+fn graceful_restart_and_the_state_file_come_from_flags_and_file_alike() {
+    let text = "apiVersion: twintor.io/v1alpha1
+kind: SpeakerConfig
+localAs: 65000
+routerId: 10.0.0.1
+stateFile: {path: state, wait: 2s}
+defaults: {as: 65030, gracefulRestart: {restartTime: 120s}}
+planes:
+- {name: a, neighbors: [10.1.1.1]}
+- {name: b, neighbors: [10.1.2.1], gracefulRestart: {enabled: false}}
+";
+    let resolve_with = |text: &str, args: &[&str]| {
+        let document = Document {
+            name: "c.yaml",
+            text,
+            directory: Path::new("/etc/twintor"),
+        };
+        let args: Vec<_> = [&["--config=c.yaml"], args].concat();
+        resolve(Some(document), &flags(&args), &NodeFacts::default())
+    };
+    let resolved = resolve_with(text, &["--state-file-max-age=2h"]).expect("good");
+    let seconds = |address| {
+        session(&resolved, address)
+            .graceful_restart
+            .map(|restart| restart.restart_time)
+    };
+    assert_eq!((seconds("10.1.1.1"), seconds("10.1.2.1")), (Some(120), None));
+    let file = resolved.state_file.expect("asked for");
+    assert_eq!(file.path, Path::new("/etc/twintor/state"));
+    assert_eq!((file.max_age.as_secs(), file.wait.as_secs()), (7200, 2));
+
+    let fault = |text: &str, args: &[&str]| resolve_with(text, args).expect_err("bad").to_string();
+    let both = fault(text, &["--graceful-restart", "--graceful-restart-time=60s"]);
+    assert!(
+        both.contains("restartTime: is 120s here, but --graceful-restart-time is 60s"),
+        "{both}"
+    );
+    let off = fault(text, &["--graceful-restart=false"]);
+    assert!(
+        off.contains("graceful restart is on, but --graceful-restart=false"),
+        "{off}"
+    );
+    let long = fault(&text.replace("120s", "4096s"), &[]);
+    assert!(
+        long.contains("c.yaml:6:") && long.contains("write 1s to 4095s"),
+        "{long}"
+    );
+    let never = fault(&text.replace("wait: 2s", "maxAge: 0s"), &[]);
+    assert!(
+        never.contains("stateFile.maxAge: no file would ever be believed"),
+        "{never}"
+    );
 }

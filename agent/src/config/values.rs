@@ -39,6 +39,14 @@ pub struct HoldTime(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BfdInterval(pub Duration);
 
+/// A restart time (RFC 4724 section 3): 1 s to 4095 s in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartTime(pub u16);
+
+/// A length of time, not negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole<const MIN: u32, const MAX: u32>(pub u32);
@@ -145,6 +153,8 @@ from_text!(
     Host,
     HoldTime,
     BfdInterval,
+    RestartTime,
+    Span,
     Switch,
     Device,
     FilePath,
@@ -251,6 +261,31 @@ impl FromText for BfdInterval {
             return Err("is no interval of BFD; write 1ms to 4294967ms, in whole microseconds".to_owned());
         }
         Ok(Self(Duration::from_micros(microseconds.unsigned_abs())))
+    }
+}
+
+impl FromText for RestartTime {
+    const WHAT: &'static str = "a duration";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let nanoseconds = duration(text)?;
+        let seconds = u16::try_from(nanoseconds / SECOND).ok();
+        let seconds = seconds.filter(|seconds| nanoseconds % SECOND == 0 && (1..=4095).contains(seconds));
+        let wrong =
+            || "is no restart time; write 1s to 4095s in whole seconds (RFC 4724 section 3)".to_owned();
+        seconds.map(Self).ok_or_else(wrong)
+    }
+}
+
+impl FromText for Span {
+    const WHAT: &'static str = "a duration";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let nanoseconds = u64::try_from(duration(text)?);
+        let wrong = |_| "is negative; write 0s or more".to_owned();
+        nanoseconds
+            .map(|nanoseconds| Self(Duration::from_nanos(nanoseconds)))
+            .map_err(wrong)
     }
 }
 

@@ -40,7 +40,7 @@ fn agent(dir: &Path) -> (Control, RackThread) {
     };
     let resolved = resolve(Some(document), &settings, &NodeFacts::default()).expect("good");
     let rack = resolved.rack(Ipv4Addr::new(10, 0, 0, 1), settings.node_name.clone());
-    let (rack, thread) = fabric::spawn(rack).expect("a thread");
+    let (rack, thread) = fabric::spawn(rack, fabric::RestartState::default()).expect("a thread");
     let control = Control::default();
     let (_, index) = tokio::sync::watch::channel(index_config(&settings, &resolved));
     let resolver = Resolver::new(Arc::new(*settings), None);

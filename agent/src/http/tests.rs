@@ -39,6 +39,7 @@ fn config(local_as: u32, remote_as: u32, address: IpAddr, port: u16) -> RackConf
             device: None,
             steering: Steering::default(),
             bfd: None,
+            graceful_restart: None,
             user_timeout: None,
         }],
         listen: ListenConfig::default(),
@@ -64,7 +65,7 @@ fn configs() -> (RackConfig, RackConfig) {
 }
 
 fn start(config: RackConfig) -> (RackHandle, RackThread) {
-    fabric::spawn(config).expect("a thread")
+    fabric::spawn(config, fabric::RestartState::default()).expect("a thread")
 }
 
 /// A server on a port of its own, and a client of it.

@@ -10,7 +10,7 @@ use crate::config::RackConfig;
 use crate::plan::Verdict;
 use crate::rack::{Action, Rack, SessionId};
 use crate::status::RackStatus;
-use bgp::{Event, Input};
+use bgp::{Event, Input, RestartState};
 use mio::{Events, Poll, Token, Waker};
 use net::bfd::BfdHandle;
 use net::netlink::Target;
@@ -68,12 +68,14 @@ pub(super) struct DriverLinks {
 impl Driver {
     pub(super) fn new(
         config: RackConfig,
+        restart: RestartState,
         commands: mpsc::Receiver<Command>,
     ) -> std::io::Result<(Self, DriverLinks)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let now = Instant::now();
-        let rack = Rack::new(config, fastrand::u64(..), now);
+        let mut rack = Rack::new(config, fastrand::u64(..), now);
+        rack.set_restart(restart, now);
         let bfd = BfdEdge::start(&rack, Arc::clone(&waker))?;
         let bfd_handle = Arc::new(OnceLock::new());
         if let Some(bfd) = &bfd {
@@ -147,7 +149,7 @@ impl Driver {
             }
         }
         if let Some(return_path) = self.return_path {
-            return_path.stop();
+            return_path.stop(self.rack.hands_over());
         }
         // After the switches have taken the Cease, or had their time for it: FRR takes AdminDown for a failure and would
         // end the session for that.
@@ -201,7 +203,7 @@ impl Driver {
                 Ok(command) => self.command(command),
                 Err(TryRecvError::Empty) => return false,
                 Err(TryRecvError::Disconnected) => {
-                    self.stop("the agent has ended");
+                    self.stop(|rack, now| rack.stop("the agent has ended", now));
                     return false;
                 }
             }
@@ -234,18 +236,23 @@ impl Driver {
                 self.act(now);
                 drop(reply.send(plan));
             }
-            Command::Stop(text) => self.stop(&text),
+            Command::OpenEarly => {
+                self.rack.open_early();
+                self.state_changed = true;
+            }
+            Command::Stop(text) => self.stop(|rack, now| rack.stop(&text, now)),
+            Command::Restart(text) => self.stop(|rack, now| rack.restart(&text, now)),
         }
     }
 
-    fn stop(&mut self, text: &str) {
+    fn stop(&mut self, end_sessions: impl FnOnce(&mut Rack, Instant)) {
         if self.stopping {
             return;
         }
         self.stopping = true;
         self.state_changed = true;
         self.listeners.clear();
-        self.rack.stop(text, Instant::now());
+        end_sessions(&mut self.rack, Instant::now());
     }
 
     fn accept(&mut self, token: usize) {

@@ -3,6 +3,7 @@ use crate::config::RackConfig;
 use crate::plan::ReloadPlan;
 use crate::rack::RouteChange;
 use crate::status::{RackStatus, RouteStatus};
+use bgp::RestartState;
 use mio::Waker;
 use net::bfd::BfdHandle;
 use net::netlink::{PathToPeer, PathWatch, Target};
@@ -20,6 +21,7 @@ const COMMANDS: usize = 64;
 pub(super) enum Command {
     Routes(Vec<RouteChange>),
     Complete,
+    OpenEarly,
     Path(Target, PathToPeer),
     Status(oneshot::Sender<RackStatus>),
     Route(Prefix, oneshot::Sender<Vec<RouteStatus>>),
@@ -30,6 +32,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<ReloadPlan>,
     },
     Stop(String),
+    Restart(String),
 }
 
 /// Talks to the rack thread. Cheap to clone.
@@ -54,14 +57,15 @@ pub struct SpawnError {
 }
 
 /// Starts the rack thread and the observation of the ways to the switches. Must be called inside a tokio runtime,
-/// which runs the observation; the sessions themselves do not depend on it.
+/// which runs the observation; the sessions themselves do not depend on it. `restart` is what the switches are told of
+/// the last run of this process, where graceful restart is configured.
 ///
 /// # Errors
 /// The operating system has no event queue or thread to give.
-pub fn spawn(config: RackConfig) -> Result<(RackHandle, RackThread), SpawnError> {
+pub fn spawn(config: RackConfig, restart: RestartState) -> Result<(RackHandle, RackThread), SpawnError> {
     let at = |attempt| move |source| SpawnError { attempt, source };
     let (sender, commands) = mpsc::channel(COMMANDS);
-    let (driver, links) = Driver::new(config, commands).map_err(at("opening its event queue"))?;
+    let (driver, links) = Driver::new(config, restart, commands).map_err(at("opening its event queue"))?;
     let thread = std::thread::Builder::new()
         .name("rack".to_owned())
         .spawn(move || driver.run())
@@ -153,6 +157,17 @@ impl RackHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Route(prefix, reply)).await;
         answer.await.unwrap_or_default()
+    }
+
+    /// Opens the gates before the desired set is complete, for one that is known from before; End-of-RIB waits.
+    pub async fn open_early(&self) {
+        self.send(Command::OpenEarly).await;
+    }
+
+    /// Closes all sessions so that the switches keep the routes, where graceful restart was agreed on, else as
+    /// [`Self::stop`]; then ends the thread.
+    pub async fn restart(&self, text: &str) {
+        self.send(Command::Restart(text.to_owned())).await;
     }
 
     /// Closes all sessions with Cease/Administrative Shutdown and this text, then ends the thread.

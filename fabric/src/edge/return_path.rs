@@ -81,9 +81,9 @@ impl ReturnPathEdge {
         }
     }
 
-    /// Ends the thread, and removes exactly our routes unless they are to be left.
-    pub(super) fn stop(self) {
-        let leave = self.path.config().leave_on_exit;
+    /// Ends the thread, and removes exactly our routes unless they are to be left, by choice or for a successor.
+    pub(super) fn stop(self, hands_over: bool) {
+        let leave = hands_over || self.path.config().leave_on_exit;
         self.keeper.stop(leave);
     }
 

@@ -118,6 +118,7 @@ impl Diff {
             allowed_sources,
             steering,
             bfd,
+            graceful_restart,
             user_timeout,
         } = former;
         self.note("plane", Soft, plane, &wanted.plane, ToString::to_string);
@@ -149,6 +150,18 @@ impl Diff {
             &as_set(allowed_sources),
             &as_set(&wanted.allowed_sources),
             |list| list_of(list),
+        );
+        self.note(
+            "graceful restart",
+            Reset,
+            graceful_restart,
+            &wanted.graceful_restart,
+            |restart| {
+                restart.map_or_else(
+                    || "off".to_owned(),
+                    |restart| format!("{} s", restart.restart_time),
+                )
+            },
         );
         self.steering(steering, &wanted.steering);
         self.bfd(bfd.as_ref(), wanted.bfd.as_ref());

@@ -26,6 +26,7 @@ fn neighbor(plane: usize, address: &str) -> NeighborConfig {
         allowed_sources: Vec::new(),
         steering: Steering::default(),
         bfd: None,
+        graceful_restart: None,
         user_timeout: None,
     }
 }

@@ -132,8 +132,8 @@ impl Rack {
         let mut session = Session::new(id, settings, self.rng.u64(..));
         if self.complete {
             session.peer.adj_out_mut().set_complete();
-            session.peer.adj_out_mut().set_open(true);
         }
+        session.peer.adj_out_mut().set_open(self.open);
         self.sessions.push(session);
         for family in families.iter() {
             self.fetch(id, family);

@@ -6,7 +6,7 @@ use crate::coupling::{Coupling, Permit};
 use crate::next_hop::NextHops;
 use crate::plan::Settings;
 use crate::status::{FamilyStatus, PendingStatus, SessionStatus};
-use bgp::{ClassId, Peer, PeerConfig, State};
+use bgp::{ClassId, GracefulRestartConfig, Peer, PeerConfig, State};
 use net::bfd::{BfdSpec, Hop};
 use net::netlink::PathToPeer;
 use net::{TcpOptions, Ttl};
@@ -295,6 +295,9 @@ fn peer_config(settings: &Settings) -> PeerConfig {
         passive: neighbor.passive,
         extended_next_hop: neighbor.extended_next_hop,
         host_name: settings.host_name.clone(),
+        graceful_restart: neighbor.graceful_restart.map(|restart| GracefulRestartConfig {
+            restart_time: restart.restart_time,
+        }),
         bfd_strict: neighbor
             .bfd
             .as_ref()

@@ -1,4 +1,5 @@
 mod reload;
+mod restart;
 
 use super::*;
 use crate::config::{ListenConfig, NodeIps, Steering};
@@ -30,6 +31,7 @@ fn neighbor(plane: usize, address: &str) -> NeighborConfig {
         device: None,
         steering: Steering::default(),
         bfd: None,
+        graceful_restart: None,
         user_timeout: None,
     }
 }

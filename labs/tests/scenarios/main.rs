@@ -10,6 +10,7 @@ mod dual_tor;
 mod matrix;
 mod model;
 mod rack;
+mod restart;
 mod steering;
 mod support;
 mod trouble;

@@ -69,7 +69,26 @@ impl Agent {
         .unwrap();
     }
 
+    /// Starts it with these arguments in place of a manifests directory.
+    pub(crate) fn start_without_manifests(&self, lab: &Lab, args: &[String]) {
+        let binary = twintor::binary().unwrap();
+        let mut all = vec!["run".to_owned()];
+        all.extend(self.rack_args());
+        all.extend(args.iter().cloned());
+        lab.start(self.node, twintor::DAEMON, &binary.to_string_lossy(), all)
+            .unwrap();
+    }
+
     fn args(&self, manifests: &Manifests) -> Vec<String> {
+        let mut args = vec![
+            "run".to_owned(),
+            format!("--manifests={}", manifests.dir().display()),
+        ];
+        args.extend(self.rack_args());
+        args
+    }
+
+    fn rack_args(&self) -> Vec<String> {
         let family = |v6: bool| {
             let list = self
                 .neighbors
@@ -79,8 +98,6 @@ impl Agent {
             list.collect::<Vec<_>>().join(",")
         };
         let mut args = vec![
-            "run".to_owned(),
-            format!("--manifests={}", manifests.dir().display()),
             format!("--node-name={}", self.node),
             format!("--cluster-as={}", self.asn),
             format!("--neighbor-as={}", self.peer_asn),

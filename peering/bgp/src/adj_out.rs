@@ -240,6 +240,14 @@ impl AdjRibOut {
             .is_some_and(|s| s.progress[family as usize].end_of_rib_sent)
     }
 
+    /// Whether the End-of-RIB of every family of this session was sent.
+    pub(crate) fn is_told(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| {
+            let mut families = session.families.iter();
+            families.all(|family| session.progress[family as usize].end_of_rib_sent)
+        })
+    }
+
     /// The prefixes of one family after `cursor`, in order, with their stage.
     pub fn iter_after(
         &self,

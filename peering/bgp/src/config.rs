@@ -41,15 +41,30 @@ pub struct PeerConfig {
     pub bfd_strict: Option<Duration>,
 }
 
-/// What we say about graceful restart (RFC 4724 section 3).
+/// What we say about graceful restart (RFC 4724 section 3). The N bit (RFC 8538) is always set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GracefulRestartConfig {
-    /// Restart time in seconds, 1 to 4095.
+    /// Restart time in seconds, 1 to 4095: how long the peer waits for us to come back.
     pub restart_time: u16,
-    /// R bit: this process is a restart and the former one's routes may still be held by the peer.
+}
+
+/// What became of our last run, as the peer is told with each OPEN until its End-of-RIB was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartState {
+    /// R bit: we have restarted, and the peer need not wait for anything from us before it sends its routes.
     pub restarting: bool,
-    /// F bit for each family: forwarding went on while we were away.
+    /// F bit of each family: forwarding went on meanwhile, so routes of the former session may stay in use.
     pub forwarding: bool,
+}
+
+impl Default for RestartState {
+    /// Only the session was lost, not this process: nothing is restarted, and forwarding goes on.
+    fn default() -> Self {
+        Self {
+            restarting: false,
+            forwarding: true,
+        }
+    }
 }
 
 /// A delay that grows by doubling from `min` to `max` with each failure. Each use is shortened by up to a quarter

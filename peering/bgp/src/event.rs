@@ -52,7 +52,8 @@ pub enum Input<'a> {
     },
 }
 
-/// Why we end a session on purpose: decides the NOTIFICATION.
+/// Why we end a session on purpose: decides the NOTIFICATION. Where the N bit was agreed on, all but `Reset` are Hard
+/// Resets, so that the peer does not keep what is not meant to be kept (RFC 8538 section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// Cease/Administrative Shutdown with a text for the switch's operator (RFC 9003).
@@ -65,9 +66,10 @@ pub enum StopReason {
     ConfigChange,
     /// Cease/BFD Down (RFC 9384).
     BfdDown,
-    /// No NOTIFICATION at all: the TCP connection is closed so that the peer starts graceful restart
-    /// (RFC 4724 section 4.2).
-    Restart,
+    /// We are about to restart. With graceful restart agreed on, no NOTIFICATION at all: the TCP connection is closed,
+    /// which every peer takes for the begin of a restart (RFC 4724 section 4.2), with and without RFC 8538. Else as
+    /// `Shutdown` with this text.
+    Restart(String),
 }
 
 /// What the driver must do, or may want to know.

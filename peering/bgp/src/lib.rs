@@ -24,7 +24,7 @@ mod receive;
 
 pub use adj_in::AdjRibIn;
 pub use adj_out::{AdjRibOut, ClassId, DefineError, ExportAttributes, Stage};
-pub use config::{GracefulRestartConfig, PeerConfig, RetryPolicy};
+pub use config::{GracefulRestartConfig, PeerConfig, RestartState, RetryPolicy};
 pub use connection::{ConnectionId, Direction};
 pub use event::{DownReason, Event, Input, StopReason};
 pub use negotiate::Negotiated;

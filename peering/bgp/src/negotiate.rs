@@ -1,4 +1,4 @@
-use crate::PeerConfig;
+use crate::{PeerConfig, RestartState};
 use std::net::Ipv4Addr;
 use wire::{
     Capability, DecodeContext, EncodeContext, Family, FamilySet, GracefulRestart, GracefulRestartFamily,
@@ -57,7 +57,7 @@ impl Negotiated {
                 data,
             ));
         }
-        let ours = open(config);
+        let ours = open(config, RestartState::default());
         let both = |capability: Capability| ours.has(&capability) && theirs.has(&capability);
         Ok(Self {
             remote_as: theirs.asn,
@@ -78,6 +78,14 @@ impl Negotiated {
             bfd_strict: both(Capability::BfdStrictMode),
             remote_open: theirs,
         })
+    }
+
+    /// Whether a NOTIFICATION leaves our routes in place, unless it is a Hard Reset (RFC 8538 section 2: the N bit on
+    /// both sides; ours is always set).
+    pub fn notification_restarts(&self) -> bool {
+        self.graceful_restart
+            .as_ref()
+            .is_some_and(|theirs| theirs.notification)
     }
 
     /// How to read the peer's messages from now on.
@@ -120,7 +128,7 @@ pub(crate) fn initial_decode_context(config: &PeerConfig) -> DecodeContext {
 }
 
 /// Our OPEN.
-pub(crate) fn open(config: &PeerConfig) -> Open {
+pub(crate) fn open(config: &PeerConfig, state: RestartState) -> Open {
     let mut capabilities: Vec<Capability> = config
         .families
         .iter()
@@ -140,7 +148,7 @@ pub(crate) fn open(config: &PeerConfig) -> Open {
     }
     if let Some(restart) = &config.graceful_restart {
         capabilities.push(Capability::GracefulRestart(GracefulRestart {
-            restarting: restart.restarting,
+            restarting: state.restarting,
             notification: true,
             restart_time: restart.restart_time,
             families: config
@@ -148,7 +156,7 @@ pub(crate) fn open(config: &PeerConfig) -> Open {
                 .iter()
                 .map(|family| GracefulRestartFamily {
                     family: family.afi_safi(),
-                    forwarding: restart.forwarding,
+                    forwarding: state.forwarding,
                 })
                 .collect(),
         }));

@@ -8,7 +8,7 @@ use crate::connection::{Connection, Phase};
 use crate::negotiate::open;
 use crate::{
     AdjRibIn, AdjRibOut, ConnectionId, Direction, DownReason, Event, Input, Negotiated, PeerConfig,
-    StopReason,
+    RestartState, StopReason,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -73,6 +73,7 @@ pub struct Peer {
     pub(crate) bfd_ready: bool,
     established_at: Option<Instant>,
     last_down: Option<(Instant, DownReason)>,
+    restart: RestartState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ impl Peer {
             bfd_ready,
             established_at: None,
             last_down: None,
+            restart: RestartState::default(),
         }
     }
 
@@ -179,6 +181,9 @@ impl Peer {
         out.append(&mut found.control);
         if found.is_established() {
             self.adj_out.fill(out, budget);
+            if self.adj_out.is_told() {
+                self.restart = RestartState::default();
+            }
         }
         count(&out[before..], &mut self.counters.sent);
         out.len() > before
@@ -253,6 +258,12 @@ impl Peer {
     /// What the peer has announced.
     pub fn adj_in(&self) -> &AdjRibIn {
         &self.adj_in
+    }
+
+    /// What the peer is told of our last run, if graceful restart is configured. It is forgotten when the peer has
+    /// been sent End-of-RIB; set it to the default when the restart time is over.
+    pub fn set_restart(&mut self, state: RestartState) {
+        self.restart = state;
     }
 
     /// How it is configured.
@@ -407,17 +418,22 @@ impl Peer {
         connection.delay_open_at = None;
         connection.hold_at = Some(now + INITIAL_HOLD);
         connection.phase = Phase::OpenSent;
-        encode_open(&open(&self.config), &mut connection.control);
+        encode_open(&open(&self.config, self.restart), &mut connection.control);
     }
 
     fn stop(&mut self, reason: StopReason, now: Instant) {
         self.cancel_dial();
         self.idle_hold_at = None;
         self.lifecycle = Lifecycle::Stopped;
-        let notification = reason.notification();
         let ids: Vec<ConnectionId> = self.connections.iter().map(|connection| connection.id).collect();
         for id in ids {
-            let Some(gone) = self.close(id, notification.clone()) else {
+            let negotiated = self
+                .connections
+                .iter()
+                .find(|c| c.id == id)
+                .and_then(Connection::negotiated);
+            let notification = reason.notification(negotiated);
+            let Some(gone) = self.close(id, notification) else {
                 continue;
             };
             self.gone(&gone, DownReason::Stopped(reason.clone()), now);
@@ -600,15 +616,20 @@ impl Peer {
 }
 
 impl StopReason {
-    fn notification(&self) -> Option<Notification> {
-        Some(match self {
-            Self::Shutdown(text) => Notification::cease(subcode::ADMIN_SHUTDOWN, text),
-            Self::Reset(text) => Notification::cease(subcode::ADMIN_RESET, text),
+    /// What to say on a connection that has agreed on this much.
+    fn notification(&self, negotiated: Option<&Negotiated>) -> Option<Notification> {
+        let plain = match self {
+            Self::Restart(_) if negotiated.is_some_and(|both| both.graceful_restart.is_some()) => {
+                return None;
+            }
+            Self::Shutdown(text) | Self::Restart(text) => Notification::cease(subcode::ADMIN_SHUTDOWN, text),
+            Self::Reset(text) => return Some(Notification::cease(subcode::ADMIN_RESET, text)),
             Self::Deconfigured => Notification::new(code::CEASE, subcode::PEER_DECONFIGURED),
             Self::ConfigChange => Notification::new(code::CEASE, subcode::OTHER_CONFIG_CHANGE),
             Self::BfdDown => Notification::new(code::CEASE, subcode::BFD_DOWN),
-            Self::Restart => return None,
-        })
+        };
+        let hard = negotiated.is_some_and(Negotiated::notification_restarts);
+        Some(if hard { plain.into_hard_reset() } else { plain })
     }
 }
 

@@ -371,11 +371,7 @@ fn a_peer_that_reboots_is_met_again_at_once() {
 fn with_graceful_restart_the_new_connection_replaces_the_old_without_a_notification() {
     let mut configs = configs();
     for config in &mut configs {
-        config.graceful_restart = Some(GracefulRestartConfig {
-            restart_time: 60,
-            restarting: false,
-            forwarding: true,
-        });
+        config.graceful_restart = Some(GracefulRestartConfig { restart_time: 60 });
         config.families = FamilySet::only(Family::Ipv4Unicast);
     }
     let mut pair = Pair::new(configs);

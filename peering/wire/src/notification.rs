@@ -99,6 +99,26 @@ impl Notification {
         }
     }
 
+    /// The Cease/Hard Reset that carries this notification (RFC 8538 section 3.1).
+    pub fn into_hard_reset(self) -> Self {
+        let mut data = vec![self.code, self.subcode];
+        data.extend_from_slice(&self.data);
+        Self {
+            code: code::CEASE,
+            subcode: subcode::HARD_RESET,
+            data,
+        }
+    }
+
+    /// The notification inside a Cease/Hard Reset, if there is one (RFC 8538 section 3.1).
+    pub fn inside_hard_reset(&self) -> Option<Self> {
+        let [code, subcode, data @ ..] = self.data.as_slice() else {
+            return None;
+        };
+        let hard = self.code == code::CEASE && self.subcode == subcode::HARD_RESET;
+        hard.then(|| Self::with_data(*code, *subcode, data.to_vec()))
+    }
+
     /// The shutdown communication of a Cease/Administrative Shutdown or Reset, if there is a readable one
     /// (RFC 9003 section 2). Control characters are replaced: the text goes to logs.
     pub fn text(&self) -> Option<String> {
@@ -211,6 +231,14 @@ fn names(code: u8, sub: u8) -> (Option<&'static str>, Option<&'static str>) {
 impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())?;
+        if let Some(inside) = self.inside_hard_reset() {
+            // One of a hostile peer may hold many more: one level is all that means anything.
+            write!(f, ": {}", inside.name())?;
+            if let Some(text) = inside.text() {
+                write!(f, " ({text:?})")?;
+            }
+            return Ok(());
+        }
         if let Some(text) = self.text() {
             write!(f, " ({text:?})")?;
         }

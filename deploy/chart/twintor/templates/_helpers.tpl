@@ -65,10 +65,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - --bfd-min-rx={{ int64 .bfd.minRx }}
 - --bfd-detection-multiplier={{ int .bfd.multiplier }}
 {{- end }}
+{{- if $.Values.gracefulRestart.enabled }}
+- --graceful-restart
+- --graceful-restart-time={{ $.Values.gracefulRestart.restartTime }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if include "twintor.config" . }}
 - --config=/etc/twintor/config.yaml
+{{- end }}
+{{- if .Values.stateFile.volume }}
+- --state-file=/var/lib/twintor/state
 {{- end }}
 {{- if not .Values.listen.enabled }}
 - --listen-port=0

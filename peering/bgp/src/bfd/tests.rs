@@ -1,4 +1,5 @@
 use super::*;
+use crate::RestartState;
 use crate::{Event, Input, PeerConfig, State, StopReason};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -107,7 +108,7 @@ impl Strict {
 #[test]
 fn the_capability_is_offered_and_negotiated() {
     let mut strict = Strict::new(9);
-    let offered = crate::negotiate::open(strict.peer.config());
+    let offered = crate::negotiate::open(strict.peer.config(), RestartState::default());
     assert!(offered.has(&Capability::BfdStrictMode));
     strict.ready(true);
     strict.open(true);

@@ -1,7 +1,7 @@
 //! The state machine, cell by cell.
 
 use super::*;
-use crate::RetryPolicy;
+use crate::{GracefulRestartConfig, RetryPolicy};
 use std::net::Ipv4Addr;
 use wire::{Capability, Family, FamilySet, Message, Open, decode};
 
@@ -725,13 +725,132 @@ fn received_prefixes_are_counted_capped_and_checked() {
     assert_eq!(bench.peer.state(), State::Established);
 }
 
+/// A session that is up, of peers that both offer graceful restart; theirs with or without the N bit.
+fn restartable(notification: bool) -> Bench {
+    let mut bench = Bench::new(PeerConfig {
+        graceful_restart: Some(GracefulRestartConfig { restart_time: 60 }),
+        ..config()
+    });
+    establish_with_restart(&mut bench, notification);
+    bench
+}
+
+fn establish_with_restart(bench: &mut Bench, notification: bool) {
+    let mut open = their_open();
+    open.capabilities
+        .push(Capability::GracefulRestart(wire::GracefulRestart {
+            restarting: false,
+            notification,
+            restart_time: 120,
+            families: Vec::new(),
+        }));
+    bench.input(Input::Start);
+    bench.connected();
+    bench.receive(&open_octets(&open));
+    bench.receive(&keepalive_octets());
+    assert_eq!(bench.peer.state(), State::Established);
+    let mut taken = Vec::new();
+    bench.peer.poll_transmit(bench.connection, 65536, &mut taken);
+}
+
+/// The last NOTIFICATION that was to be written, as an operator reads it.
+fn last_word(bench: &mut Bench) -> Option<String> {
+    let mut word = None;
+    while let Some(event) = bench.peer.poll_event() {
+        if let Event::Close { last, .. } = event
+            && !last.is_empty()
+        {
+            let context = crate::negotiate::initial_decode_context(&config());
+            let Ok(Message::Notification(notification)) = decode(&last, &context) else {
+                panic!("the last word is no NOTIFICATION: {last:02x?}");
+            };
+            word = Some(notification.to_string());
+        }
+    }
+    word
+}
+
 #[test]
-fn a_stop_for_restart_sends_no_notification() {
+fn a_stop_for_restart_sends_no_notification_where_the_routes_are_kept() {
+    for notification in [false, true] {
+        let mut bench = restartable(notification);
+        bench.input(Input::Stop(StopReason::Restart("upgrade".to_owned())));
+        assert_eq!(last_word(&mut bench), None);
+        assert_eq!(bench.peer.state(), State::Idle);
+        assert_eq!(bench.peer.poll_timeout(), None);
+    }
     let mut bench = in_state("Established");
-    bench.input(Input::Stop(StopReason::Restart));
-    assert_eq!(bench.outcome(), "close down");
-    assert_eq!(bench.peer.state(), State::Idle);
-    assert_eq!(bench.peer.poll_timeout(), None);
+    bench.input(Input::Stop(StopReason::Restart("upgrade".to_owned())));
+    let told = last_word(&mut bench);
+    assert_eq!(
+        told.as_deref(),
+        Some("Cease/Administrative Shutdown (\"upgrade\")")
+    );
+}
+
+#[test]
+fn what_must_withdraw_is_a_hard_reset_where_a_cease_would_not() {
+    let shutdown = || StopReason::Shutdown("drain".to_owned());
+    let cases = [
+        (shutdown(), "Cease/Administrative Shutdown (\"drain\")"),
+        (StopReason::Deconfigured, "Cease/Peer De-configured"),
+        (StopReason::ConfigChange, "Cease/Other Configuration Change"),
+        (StopReason::BfdDown, "Cease/BFD Down"),
+    ];
+    for (reason, word) in cases {
+        let mut without = restartable(false);
+        without.input(Input::Stop(reason.clone()));
+        assert_eq!(last_word(&mut without).as_deref(), Some(word));
+        let mut with = restartable(true);
+        with.input(Input::Stop(reason));
+        assert_eq!(last_word(&mut with), Some(format!("Cease/Hard Reset: {word}")));
+    }
+    let mut reset = restartable(true);
+    reset.input(Input::Stop(StopReason::Reset("again".to_owned())));
+    let told = last_word(&mut reset);
+    assert_eq!(told.as_deref(), Some("Cease/Administrative Reset (\"again\")"));
+}
+
+/// R and F of the OPEN that a new connection brings.
+fn restart_bits(bench: &mut Bench) -> (bool, bool) {
+    bench.input(Input::Start);
+    bench.connected();
+    let mut out = Vec::new();
+    bench.peer.poll_transmit(bench.connection, 65536, &mut out);
+    let context = crate::negotiate::initial_decode_context(&config());
+    let Ok(Message::Open(open)) = decode(&out, &context) else {
+        panic!("no OPEN");
+    };
+    let restart = open.graceful_restart().unwrap();
+    assert!(restart.notification && restart.restart_time == 60);
+    (restart.restarting, restart.families[0].forwarding)
+}
+
+#[test]
+fn the_restart_is_told_until_end_of_rib_was_sent() {
+    let mut bench = Bench::new(PeerConfig {
+        graceful_restart: Some(GracefulRestartConfig { restart_time: 60 }),
+        ..config()
+    });
+    bench.peer.set_restart(RestartState {
+        restarting: true,
+        forwarding: false,
+    });
+    assert_eq!(restart_bits(&mut bench), (true, false));
+    bench.input(Input::Stop(StopReason::Reset(String::new())));
+    establish_with_restart(&mut bench, true);
+    let mut out = Vec::new();
+    bench.peer.adj_out_mut().set_open(true);
+    bench.peer.poll_transmit(bench.connection, 65536, &mut out);
+    bench.input(Input::Stop(StopReason::Reset(String::new())));
+    assert_eq!(restart_bits(&mut bench), (true, false), "nothing is complete yet");
+
+    bench.input(Input::Stop(StopReason::Reset(String::new())));
+    establish_with_restart(&mut bench, true);
+    bench.peer.adj_out_mut().set_complete();
+    bench.peer.poll_transmit(bench.connection, 65536, &mut out);
+    bench.input(Input::Stop(StopReason::Reset(String::new())));
+    assert_eq!(restart_bits(&mut bench), (false, true));
 }
 
 #[test]
@@ -779,5 +898,5 @@ fn another_configuration_leaves_a_session_alone_and_counts_from_the_next_open_on
     };
     bench.peer.reconfigure(passive, bench.now);
     assert_eq!(bench.peer.state(), State::Active);
-    assert_eq!(open(bench.peer.config()).hold_time, 30);
+    assert_eq!(open(bench.peer.config(), RestartState::default()).hold_time, 30);
 }

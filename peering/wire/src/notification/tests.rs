@@ -1,4 +1,4 @@
-use crate::{Notification, subcode};
+use crate::{Notification, code, subcode};
 
 #[test]
 fn a_shutdown_communication_is_cut_on_a_character() {
@@ -53,5 +53,25 @@ fn the_text_is_shown() {
     assert_eq!(
         notification.to_string(),
         "Cease/Administrative Shutdown (\"maintenance\")"
+    );
+}
+
+#[test]
+fn a_hard_reset_carries_and_shows_what_it_is_for() {
+    let inside = Notification::cease(subcode::ADMIN_SHUTDOWN, "maintenance");
+    let hard = inside.clone().into_hard_reset();
+    assert_eq!(
+        (hard.code, hard.subcode, &hard.data[..3]),
+        (6, 9, &[6, 2, 11][..])
+    );
+    assert_eq!(hard.inside_hard_reset(), Some(inside.clone()));
+    assert_eq!(
+        hard.to_string(),
+        "Cease/Hard Reset: Cease/Administrative Shutdown (\"maintenance\")"
+    );
+    assert_eq!(inside.inside_hard_reset(), None);
+    assert_eq!(
+        Notification::new(code::CEASE, subcode::HARD_RESET).to_string(),
+        "Cease/Hard Reset"
     );
 }
