@@ -258,3 +258,41 @@ fn with_both_an_outage_of_the_api_server_over_a_restart_costs_no_packet() {
     tell("API server away over a restart", &report, back);
     assert_eq!(report.lost(), 0);
 }
+
+/// Has both switches run BFD with node1 at 50 ms x 3, and restarts an agent that does.
+fn restart_with_bfd(what: &str, signal: Signal, setting: Option<&str>) -> Report {
+    let lab = Lab::builder("dual-tor").without(Role::Twintor).up().unwrap();
+    for (switch, node) in PLANES {
+        let neighbor = [
+            format!("neighbor {node} bfd"),
+            format!("neighbor {node} bfd profile fast"),
+        ];
+        let mut commands = vec!["configure", "bfd", "profile fast", "detect-multiplier 3"];
+        commands.extend(["receive-interval 50", "transmit-interval 50", "exit", "exit"]);
+        commands.push("router bgp 65030");
+        commands.extend(neighbor.iter().map(String::as_str));
+        let setting = setting.map(|setting| format!("neighbor {node} {setting}"));
+        commands.extend(setting.as_deref());
+        Frr::of(&lab, switch).vtysh_all(&commands).unwrap();
+    }
+    let bfd = ["--enable-bfd", "--bfd-min-tx=50", "--bfd-min-rx=50"];
+    let rack = Rack::of(lab, &[&["--graceful-restart"], &bfd[..]].concat());
+    for (switch, node) in PLANES {
+        wait::until_true(&format!("BFD of {switch} is up"), PATIENCE, || {
+            Ok(rack.frr(switch).json(&format!("show bfd peer {node} json"))?["status"] == "up")
+        })
+        .unwrap();
+    }
+    restart(what, &rack, signal)
+}
+
+#[test]
+fn with_bfd_on_both_ends_a_graceful_restart_costs_no_packet_either() {
+    for setting in [None, Some("bfd check-control-plane-failure")] {
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            let what = format!("{signal} with BFD, {setting:?}");
+            let report = restart_with_bfd(&what, signal, setting);
+            assert_eq!(report.lost(), 0, "{what}");
+        }
+    }
+}
