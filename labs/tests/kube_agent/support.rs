@@ -121,7 +121,9 @@ fn table_now(lab: &Lab, tor: &str) -> Result<BTreeSet<Path>> {
         let all = answer["routes"].as_object().into_iter().flatten();
         for (prefix, path) in all.flat_map(|(prefix, paths)| {
             let paths = paths.as_array().into_iter().flatten();
-            paths.map(move |path| (prefix, path))
+            // bgpd shows a withdrawn path until it has cleaned up.
+            let present = paths.filter(|path| path["removed"] != true);
+            present.map(move |path| (prefix, path))
         }) {
             ensure!(path["valid"] == true, "{tor} cannot use {path}");
             let hops = path["nexthops"].as_array().into_iter().flatten();
