@@ -24,6 +24,7 @@ pub use duration::{DurationError, parse_duration};
 pub use env::PodIps;
 pub use log::{Log, LogFile, LogFormat};
 pub use settings::{Bfd, GracefulRestart, Grpc, Settings, StateFileFlags};
+pub(crate) use settings::{restart_bfd_remark, short_bfd_remark};
 pub use show::{Common, Explain, ExplainBfd, ExplainWhat, Output, Show, ShowBfd, ShowPlan, ShowStatus};
 
 use parser::Parsed;

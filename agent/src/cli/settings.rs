@@ -423,23 +423,33 @@ const BFD_STEADY: Duration = Duration::from_millis(10);
 
 /// What is legal, but will surprise.
 fn bfd_remarks(bfd: Bfd, graceful_restart: bool) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let shortest = bfd.min_tx.min(bfd.min_rx);
-    if shortest < BFD_STEADY {
-        remarks.push(format!(
-            "a BFD interval of {shortest:?} is shorter than this process can keep on a busy node ({BFD_STEADY:?}): \
-             expect failures that are nobody's fault; raise --bfd-min-tx and --bfd-min-rx"
-        ));
-    }
+    let fields = "--bfd-min-tx and --bfd-min-rx";
+    let mut remarks: Vec<_> = short_bfd_remark(bfd.min_tx.min(bfd.min_rx), fields)
+        .into_iter()
+        .collect();
     if graceful_restart {
-        remarks.push(
-            "with --enable-bfd a restart of this process takes BFD away with it, so it says that its BFD shares the \
-             fate of BGP (C bit clear, RFC 5882 section 4.3.2): a switch that ignores the C bit ends the graceful \
-             restart when BFD fails; leave out --enable-bfd or --graceful-restart there"
-                .to_owned(),
-        );
+        remarks.push(restart_bfd_remark("--enable-bfd"));
     }
     remarks
+}
+
+/// A word about an interval that is too short to be kept. `fields` is what to raise.
+pub(crate) fn short_bfd_remark(shortest: Duration, fields: &str) -> Option<String> {
+    (shortest < BFD_STEADY).then(|| {
+        format!(
+            "a BFD interval of {shortest:?} is shorter than this process can keep on a busy node ({BFD_STEADY:?}): \
+             expect failures that are nobody's fault; raise {fields}"
+        )
+    })
+}
+
+/// A word about BFD beside graceful restart. `bfd` is what switches BFD on.
+pub(crate) fn restart_bfd_remark(bfd: &str) -> String {
+    format!(
+        "with {bfd} a restart of this process takes BFD away with it, so it says that its BFD shares the fate of BGP (C \
+         bit clear, RFC 5882 section 4.3.2): a switch that ignores the C bit ends the graceful restart when BFD fails; \
+         leave out {bfd} or --graceful-restart there"
+    )
 }
 
 fn http(given: &Given) -> Option<SocketAddr> {

@@ -261,7 +261,7 @@ impl Fill<'_> {
 
     fn bfd(&self, defaults: &mut SessionSettings) -> Result<(), Problem> {
         let Some(profile) = self.flags.bfd else {
-            let is_on = defaults.bfd.is_some_and(|bfd| bfd.is_on());
+            let is_on = defaults.bfd.as_ref().is_some_and(BfdSettings::is_on);
             return match is_on && self.is_given("enable-bfd") {
                 true => Err(Problem::new(
                     "defaults.bfd",

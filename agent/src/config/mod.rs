@@ -7,6 +7,7 @@
 //! All of it is a function of the text, the flags, the node and the password files; nothing is remembered. Without
 //! `--config` an empty file is filled with the flags, so that there is one way only.
 
+mod bfd;
 mod check;
 mod error;
 mod file;
@@ -22,6 +23,8 @@ mod values;
 mod watch;
 
 #[cfg(test)]
+mod bfd_tests;
+#[cfg(test)]
 mod tests;
 
 pub use error::ConfigError;
@@ -29,13 +32,13 @@ pub use file::{ConfigText, directory_of};
 pub use labels::{LabelMap, Labels, NodeSource};
 pub use live::{Planner, Reloader, Resolver};
 pub use model::{
-    ApiVersion, BfdSettings, ConfigFile, ConfigKind, GracefulRestartSettings, Listen, NodeEntry, NodeMatch,
-    OneOrMore, Plane, SessionSettings, StateFileSettings,
+    ApiVersion, BfdAuth, BfdKey, BfdSettings, ConfigFile, ConfigKind, GracefulRestartSettings, Listen,
+    NodeEntry, NodeMatch, OneOrMore, Plane, SessionSettings, StateFileSettings,
 };
 pub use return_path::{ReturnPathSettings, ReturnPlane};
 pub use values::{
-    Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RestartTime, RouterId, Span,
-    Switch, Text, TtlChoice, Whole,
+    Asn, BfdAuthType, BfdHoldTime, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName,
+    RestartTime, RouterId, Span, Switch, Text, TtlChoice, Whole,
 };
 
 use crate::cli::Settings;
@@ -189,6 +192,8 @@ fn resolve_file(
         directory,
         password,
         listens: port.is_some(),
+        flags_bfd: flags.bfd,
+        restarts_gracefully: flags.graceful_restart.is_some(),
     };
     let sessions = resolve::sessions(&merged, &around)?;
     let section = merged.file.return_path.as_ref();

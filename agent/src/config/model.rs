@@ -2,8 +2,8 @@
 
 use super::return_path::ReturnPathSettings;
 use super::values::{
-    Asn, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName, RestartTime, RouterId, Span,
-    Switch, Text, TtlChoice, Whole,
+    Asn, BfdAuthType, BfdHoldTime, BfdInterval, Device, FilePath, HoldTime, Host, NodePattern, PlaneName,
+    RestartTime, RouterId, Span, Switch, Text, TtlChoice, Whole,
 };
 use crate::index::Policy;
 use serde::Deserialize;
@@ -139,7 +139,7 @@ pub struct GracefulRestartSettings {
 }
 
 /// The section `bfd:`. Its presence switches BFD on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BfdSettings {
     /// Whether BFD runs; `false` takes it from a plane. Default: true.
@@ -150,8 +150,42 @@ pub struct BfdSettings {
     pub min_rx: Option<BfdInterval>,
     /// Packets that may be missed until the switch counts as down, 1 to 255; as `--bfd-detection-multiplier`. Default: 3.
     pub multiplier: Option<Whole<1, 255>>,
+    /// Say nothing until the switch was heard (RFC 5880 section 6.1). Default: false.
+    pub passive: Option<Switch>,
+    /// The lowest TTL or hop limit that is taken over several hops, 1 to 255 (RFC 5883). Default: 256 less the hops of
+    /// `multihop` or `ttlSecurity`.
+    pub min_ttl: Option<Whole<1, 255>>,
     /// Hold BGP back until BFD is up (draft-ietf-idr-bgp-bfd-strict-mode). Default: false.
     pub strict: Option<Switch>,
+    /// How long an accepted OPEN waits for BFD where the negotiated hold time is 0, 1s to 65535s. Default: 30s.
+    pub strict_hold_time: Option<BfdHoldTime>,
+    /// Authentication in both directions (RFC 5880 section 6.7). Default: none.
+    pub auth: Option<BfdAuth>,
+}
+
+/// The section `bfd.auth:`. It is laid over as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BfdAuth {
+    /// How packets are authenticated. Required.
+    pub r#type: BfdAuthType,
+    /// Key ID of the key that we send with, 0 to 255. Required, but with the type `none`.
+    pub key_id: Option<Whole<0, 255>>,
+    /// File with that key; as `passwordFile`, with 1 to 16 octets, for SHA1 1 to 20. Required, but with the type `none`.
+    pub key_file: Option<FilePath>,
+    /// Further keys that the switch may send with. Default: none.
+    #[serde(default)]
+    pub accept: Vec<BfdKey>,
+}
+
+/// An entry of `bfd.auth.accept:`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BfdKey {
+    /// Key ID, 0 to 255; another one than that of any other key. Required.
+    pub key_id: Whole<0, 255>,
+    /// File with the key. Required.
+    pub key_file: FilePath,
 }
 
 /// An entry of `planes:`.
@@ -326,7 +360,11 @@ impl BfdSettings {
             min_tx: self.min_tx.or(below.min_tx),
             min_rx: self.min_rx.or(below.min_rx),
             multiplier: self.multiplier.or(below.multiplier),
+            passive: self.passive.or(below.passive),
+            min_ttl: self.min_ttl.or(below.min_ttl),
             strict: self.strict.or(below.strict),
+            strict_hold_time: self.strict_hold_time.or(below.strict_hold_time),
+            auth: self.auth.or(below.auth),
         }
     }
 

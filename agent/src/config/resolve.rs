@@ -1,15 +1,16 @@
 //! From what holds on a node to the sessions, with everything checked that concerns more than one field.
 
+use super::bfd;
 use super::error::Problem;
 use super::layers::{Merged, MergedPlane};
-use super::model::{BfdSettings, SessionSettings};
+use super::model::SessionSettings;
 use super::password;
 use super::values::{HoldTime, Host, PlaneName, RestartTime, TtlChoice};
-use fabric::{BfdProfile, BfdStrict, GracefulRestart, NeighborConfig, PlaneId, Steering};
+use crate::cli;
+use fabric::{GracefulRestart, NeighborConfig, PlaneId, Steering};
 use net::Md5Key;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wire::{Family, FamilySet};
@@ -26,6 +27,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) password: Option<Md5Key>,
     /// Whether the switches can connect to us.
     pub(super) listens: bool,
+    /// The BFD profile of the flags, which have remarks of their own about it.
+    pub(super) flags_bfd: Option<cli::Bfd>,
+    /// Whether graceful restart is asked for.
+    pub(super) restarts_gracefully: bool,
 }
 
 /// The sessions of this node.
@@ -129,12 +134,12 @@ impl Check<'_> {
             );
         }
         let password = self.password(password_files, warnings)?;
-        let bfd = self.bfd()?;
+        let ttl = settings.ttl().unwrap_or(TtlChoice::Multihop(1)).ttl(internal);
+        let bfd = bfd::profile(self.name, self.plane, ttl, self.around, password_files, warnings)?;
         let graceful_restart = self.graceful_restart();
         let hold_time = settings.hold_time.unwrap_or(HoldTime(90)).0;
         let extended = settings.extended_next_hop.is_some_and(|extended| extended.0);
         self.check_families()?;
-        let ttl = settings.ttl().unwrap_or(TtlChoice::Multihop(1)).ttl(internal);
         let port = settings.port.and_then(|port| u16::try_from(port.0).ok());
         let neighbors = self.plane.neighbors.iter().map(|Host(address)| NeighborConfig {
             plane: PlaneId(self.name.0),
@@ -176,41 +181,6 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn bfd(&self) -> Result<Option<BfdProfile>, Problem> {
-        let Some(bfd) = self.plane.settings.bfd else {
-            return Ok(None);
-        };
-        let BfdSettings {
-            min_tx,
-            min_rx,
-            multiplier,
-            strict,
-            ..
-        } = bfd;
-        let strict = strict.is_some_and(|strict| strict.0);
-        if !bfd.is_on() {
-            return match strict {
-                true => self.refuse(
-                    "bfd.strict",
-                    "waits for BFD, and BFD is off here; set enabled: true, or leave it out",
-                ),
-                false => Ok(None),
-            };
-        }
-        let second = Duration::from_secs(1);
-        let multiplier = multiplier.and_then(|times| NonZeroU8::new(u8::try_from(times.0).ok()?));
-        let three = const { NonZeroU8::new(3).expect("not zero") };
-        Ok(Some(BfdProfile {
-            min_tx: min_tx.map_or(second, |interval| interval.0),
-            min_rx: min_rx.map_or(second, |interval| interval.0),
-            multiplier: multiplier.unwrap_or(three),
-            passive: false,
-            min_ttl: None,
-            auth: None,
-            strict: strict.then_some(BfdStrict::DEFAULT),
-        }))
-    }
-
     fn graceful_restart(&self) -> Option<GracefulRestart> {
         let settings = self
             .plane
@@ -244,10 +214,7 @@ impl Check<'_> {
             }
         };
         if password.readable_by_others {
-            warnings.push(format!(
-                "the password file {} can be read by everybody; chmod o-r it (in a Secret volume: defaultMode: 0440)",
-                path.display()
-            ));
+            warnings.push(password::readable_by_others("password", &path));
         }
         password_files.push(path);
         Ok(Some(password.key))

@@ -718,6 +718,10 @@ fn the_example_of_the_reference_is_good_and_complete() {
     for name in ["tor-a", "tor-b"] {
         std::fs::write(dir.path().join("passwords").join(name), "secret\n").expect("writable");
     }
+    std::fs::create_dir(dir.path().join("keys")).expect("writable");
+    for name in ["bfd-1", "bfd-2"] {
+        std::fs::write(dir.path().join("keys").join(name), "secret\n").expect("writable");
+    }
     let document = Document {
         name: "example",
         text: example(),
@@ -745,8 +749,9 @@ fn the_example_of_the_reference_is_good_and_complete() {
 #[test]
 fn the_reference_has_every_field() {
     let page = include_str!("../../../docs/configuration.md");
-    let others = "apiVersion kind localAs routerId nodeIps listen.port listen.addresses defaults planes nodes announce returnPath name \
-        neighbors enabled minTx minRx multiplier strict restartTime stateFile.path stateFile.maxAge stateFile.wait match.names match.labels";
+    let others = "apiVersion kind localAs routerId nodeIps listen.port listen.addresses defaults planes nodes announce returnPath \
+        name neighbors enabled minTx minRx multiplier passive minTtl strict strictHoldTime auth.type auth.keyId \
+        auth.keyFile auth.accept restartTime stateFile.path stateFile.maxAge stateFile.wait match.names match.labels";
     for field in others
         .split_whitespace()
         .chain(SessionSettings::FIELDS.iter().copied())

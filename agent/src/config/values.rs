@@ -2,6 +2,7 @@
 
 use crate::cli::parse_duration;
 use net::Ttl;
+use net::bfd::AuthType;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -46,6 +47,14 @@ pub struct RestartTime(pub u16);
 /// A length of time, not negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
+
+/// How long BGP waits for BFD in strict mode, in seconds, 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BfdHoldTime(pub u16);
+
+/// How BFD packets are authenticated; `none` takes it from a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BfdAuthType(pub Option<AuthType>);
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +164,8 @@ from_text!(
     BfdInterval,
     RestartTime,
     Span,
+    BfdHoldTime,
+    BfdAuthType,
     Switch,
     Device,
     FilePath,
@@ -286,6 +297,39 @@ impl FromText for Span {
         nanoseconds
             .map(|nanoseconds| Self(Duration::from_nanos(nanoseconds)))
             .map_err(wrong)
+    }
+}
+
+impl FromText for BfdHoldTime {
+    const WHAT: &'static str = "a duration";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let nanoseconds = duration(text)?;
+        let seconds = u16::try_from(nanoseconds / SECOND).unwrap_or(0);
+        if seconds == 0 || nanoseconds % SECOND != 0 {
+            return Err("is no hold time of strict mode; write 1s to 65535s, in whole seconds".to_owned());
+        }
+        Ok(Self(seconds))
+    }
+}
+
+impl FromText for BfdAuthType {
+    const WHAT: &'static str = "a type of authentication";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "none" => None,
+            "simple" => Some(AuthType::SimplePassword),
+            "keyed-md5" => Some(AuthType::KeyedMd5),
+            "meticulous-md5" => Some(AuthType::MeticulousKeyedMd5),
+            "keyed-sha1" => Some(AuthType::KeyedSha1),
+            "meticulous-sha1" => Some(AuthType::MeticulousKeyedSha1),
+            _ => {
+                return Err("is no type of authentication; write meticulous-sha1, keyed-sha1, meticulous-md5, keyed-md5, \
+                            simple, or none"
+                    .to_owned());
+            }
+        }))
     }
 }
 

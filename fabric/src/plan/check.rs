@@ -114,6 +114,15 @@ fn of_the_steering(settings: &Settings) -> Option<String> {
 
 fn of_bfd(neighbor: &NeighborConfig) -> Option<String> {
     let profile = neighbor.bfd.as_ref()?;
+    if let Some(least) = profile.min_ttl {
+        let is_multihop = matches!(neighbor.ttl, Ttl::Multihop(hops) | Ttl::Security { hops } if hops > 1);
+        if least == 0 || !is_multihop {
+            return Some(format!(
+                "BFD least TTL {least}: use 1 to 255, and only over several hops; on the same link it is always 255 (RFC \
+                 5881 section 5)"
+            ));
+        }
+    }
     let link_local = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     let spec = BfdSpec {
         key: 0,
@@ -125,8 +134,8 @@ fn of_bfd(neighbor: &NeighborConfig) -> Option<String> {
         required_min_rx: profile.min_rx,
         detect_mult: profile.multiplier,
         hop: net::bfd::Hop::Single,
-        passive: false,
-        auth: None,
+        passive: profile.passive,
+        auth: profile.auth.clone(),
         control_plane_independent: false,
     };
     spec.check().err().map(|refusal| format!("BFD: {refusal}"))

@@ -165,7 +165,7 @@ fn every_setting_of_a_session_is_compared() {
 
     let mut with_bfd = rack();
     with_bfd.neighbors[0].bfd = Some(profile());
-    let cases: [Case<BfdProfile>; 7] = [
+    let cases: [Case<BfdProfile>; 6] = [
         (
             |p| p.min_tx = Duration::from_millis(50),
             "soft: BFD transmit interval 300ms -> 50ms",
@@ -176,7 +176,6 @@ fn every_setting_of_a_session_is_compared() {
         ),
         (|p| p.multiplier = NonZeroU8::MIN, "soft: BFD multiplier 3 -> 1"),
         (|p| p.passive = true, "soft: BFD passive role false -> true"),
-        (|p| p.min_ttl = Some(64), "soft: BFD least TTL none -> 64"),
         (
             |p| {
                 let key = net::bfd::Key::new(1, b"secret");
@@ -193,6 +192,12 @@ fn every_setting_of_a_session_is_compared() {
         assert_eq!(line(&with_bfd, |n| n.bfd.iter_mut().for_each(change)), expected);
     }
     assert_eq!(line(&with_bfd, |n| n.bfd = None), "soft: BFD on -> off");
+
+    with_bfd.neighbors[0].ttl = Ttl::Multihop(9);
+    let floored = line(&with_bfd, |n| {
+        n.bfd.iter_mut().for_each(|p| p.min_ttl = Some(247));
+    });
+    assert_eq!(floored, "soft: BFD least TTL none -> 247");
 }
 
 #[test]
@@ -298,7 +303,7 @@ fn sessions_come_and_go_by_the_address_of_their_switch() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_with_a_remedy() {
-    let cases: [Case<NeighborConfig>; 14] = [
+    let cases: [Case<NeighborConfig>; 15] = [
         (|n| n.remote_as = 0, "AS 0"),
         (|n| n.hold_time = 2, "hold time 2 s: use 0, or 3 s"),
         (|n| n.port = 0, "port 0"),
@@ -338,6 +343,15 @@ fn settings_that_cannot_work_are_refused_with_a_remedy() {
                 });
             },
             "BFD: desired minimum transmit interval of 0ns is too short",
+        ),
+        (
+            |n| {
+                n.bfd = Some(BfdProfile {
+                    min_ttl: Some(250),
+                    ..profile()
+                });
+            },
+            "BFD least TTL 250: use 1 to 255, and only over several hops",
         ),
     ];
     for (change, expected) in cases {
