@@ -5,6 +5,7 @@
 )]
 
 mod bird;
+mod configured;
 mod damping;
 mod faults;
 mod hostile;
