@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use lab::bench::bfd::{Burden, Part};
 use lab::bench::{self, Plan, Sender};
 use lab::clab::Role;
 use lab::helm::Chart;
@@ -89,7 +90,8 @@ enum Sub {
 enum Measure {
     /// Full tables and single changes, beside BIRD, FRR and GoBGP.
     Routes(Routes),
-    /// BFD beside FRR's bfdd and BIRD: detection beyond the limit, gaps between packets, failures that are none.
+    /// BFD beside FRR's bfdd and BIRD: detection beyond the limit, gaps between packets, failures that are none; and what
+    /// many sessions and junk cost.
     Bfd(Bfd),
     /// A cluster of many pods: from a change at a real API server to both wires, memory, load.
     Kube(Kube),
@@ -116,18 +118,45 @@ struct Routes {
 
 #[derive(Args)]
 struct Bfd {
-    /// Only these speakers.
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Detection, Part::Load, Part::Sessions, Part::Junk])]
+    only: Vec<Part>,
+    /// Only these speakers (twintor, bfdd, BIRD) in detection and load.
     #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
-    /// Intervals in milliseconds; the multiplier is 3.
+    speakers: Vec<String>,
+    /// Intervals of detection in milliseconds; the multiplier is 3.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 50, 100, 300])]
     intervals: Vec<u64>,
     /// How often each speaker loses its peer at each interval.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     losses: usize,
-    /// How long each of the loads lasts under which no session may fail, in minutes; 0 for none.
-    #[arg(long, default_value_t = 10)]
+    /// How long each of the loads lasts under which no session may fail, in minutes; 0 for none. The project's limit is
+    /// for 10.
+    #[arg(long, default_value_t = 1)]
     minutes: u64,
+    /// How long many sessions, and junk, are observed, in seconds.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// A look at it: three losses, and one load of a minute on twintor alone.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Bfd {
+    fn plan(self) -> Result<bench::bfd::Plan> {
+        let speakers = bench::bfd::speakers(&self.speakers)?;
+        let plan = bench::bfd::Plan {
+            parts: self.only,
+            load_speakers: speakers.clone(),
+            speakers,
+            intervals: self.intervals.into_iter().map(Duration::from_millis).collect(),
+            losses: self.losses,
+            loads: Burden::ALL.to_vec(),
+            load: Duration::from_secs(60 * self.minutes),
+            core: Duration::from_secs(self.seconds),
+        };
+        Ok(if self.quick { plan.quick() } else { plan })
+    }
 }
 
 #[derive(Args)]
@@ -195,15 +224,7 @@ fn measure(what: Measure) -> Result<ExitCode> {
             };
             bench::run(&plan, say)
         }
-        Measure::Bfd(bfd) => {
-            let plan = bench::bfd::Plan {
-                speakers: bench::bfd::speakers(&bfd.only)?,
-                intervals: bfd.intervals.into_iter().map(Duration::from_millis).collect(),
-                losses: bfd.losses,
-                load: Duration::from_secs(60 * bfd.minutes),
-            };
-            bench::bfd::run(&plan, say)
-        }
+        Measure::Bfd(bfd) => bench::bfd::run(&bfd.plan()?, say),
         Measure::Kube(kube) => bench::kube::run(&kube.plan(), say),
     }
 }

@@ -142,6 +142,19 @@ pub fn build_agent_for_speed() -> Result<PathBuf> {
     Ok(state::target_dir()?.join("release/twintor"))
 }
 
+/// Builds the program that measures the BFD thread alone (release).
+pub(crate) fn build_bfd_bench() -> Result<PathBuf> {
+    let status = cargo()
+        .args(["build", "--quiet", "--release", "--package", "twintor-net"])
+        .args(["--example", "bfd_bench"])
+        .status();
+    ensure!(
+        status.context("run cargo build")?.success(),
+        "cargo build --release --package twintor-net --example bfd_bench failed"
+    );
+    Ok(state::target_dir()?.join("release/examples/bfd_bench"))
+}
+
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -1,18 +1,22 @@
 //! `cargo lab bench bfd`: how fast and how sure BFD is, beside FRR's bfdd and BIRD.
 //!
 //! Everything is read from a capture in the speaker's own namespace, so both ends of a measurement are on one clock. The
-//! peer is scripted, and falls silent when it is told to.
+//! peer is scripted, and falls silent when it is told to. Many sessions and junk are measured on the BFD thread alone.
+
+mod report;
+mod thread;
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use serde::Serialize;
 
+use self::thread::OneCore;
 use crate::bfdpeer::{BfdPeer, Timing};
 use crate::capture::Capture;
 use crate::clab::Role;
@@ -26,21 +30,88 @@ use crate::{Lab, setup, state, testrun};
 const NODE: &str = "10.1.1.2";
 const PEER: &str = "10.1.1.1";
 const MULTIPLIER: u8 = 3;
-/// Limits of the project, in milliseconds beyond the theoretical limit.
-const P50: f64 = 1.0;
-const P99: f64 = 5.0;
-
+/// The longest that a session is left in Up before the peer falls silent.
+const SETTLED: Duration = Duration::from_millis(1500);
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Which speakers.
+    /// Which parts.
+    pub parts: Vec<Part>,
+    /// Which speakers, for detection and load.
     pub speakers: Vec<Speaker>,
+    /// Which of them under load.
+    pub load_speakers: Vec<Speaker>,
     /// At which intervals.
     pub intervals: Vec<Duration>,
     /// How many losses of the peer at each.
     pub losses: usize,
+    /// Which loads.
+    pub loads: Vec<Burden>,
     /// How long each load lasts.
     pub load: Duration,
+    /// How long many sessions, and junk, are observed; whole seconds.
+    pub core: Duration,
+}
+
+impl Plan {
+    /// The same, shorter: a few losses, and one load of at most a minute on twintor alone.
+    #[must_use]
+    pub fn quick(mut self) -> Self {
+        self.losses = self.losses.min(3);
+        self.loads = vec![Burden::ALL[0]];
+        self.load = self.load.min(Duration::from_secs(60));
+        self.core = self.core.min(Duration::from_secs(5));
+        self.load_speakers = vec![Speaker::Twintor];
+        self
+    }
+}
+
+/// A part of the measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// How soon a lost peer is noticed, and the gaps between packets.
+    Detection,
+    /// Failures that are none, on a busy machine.
+    Load,
+    /// 500 sessions on one core.
+    Sessions,
+    /// 100,000 junk packets a second beside one session.
+    Junk,
+}
+
+/// What a session has to bear in [`Part::Load`].
+#[derive(Debug, Clone, Copy)]
+pub struct Burden {
+    interval: Duration,
+    burners: usize,
+    quota: bool,
+}
+
+impl Burden {
+    /// Those of the project's limits.
+    pub const ALL: [Self; 3] = [
+        Self::new(50, 2, false),
+        Self::new(100, 4, false),
+        Self::new(100, 0, true),
+    ];
+
+    const fn new(interval_ms: u64, burners: usize, quota: bool) -> Self {
+        Self {
+            interval: Duration::from_millis(interval_ms),
+            burners,
+            quota,
+        }
+    }
+}
+
+impl fmt::Display for Burden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} x {MULTIPLIER}, ", self.interval)?;
+        if self.quota {
+            return f.write_str("10 % of a core");
+        }
+        write!(f, "{} burners", self.burners)
+    }
 }
 
 /// A speaker of BFD.
@@ -90,10 +161,11 @@ struct Load {
     gaps: Gaps,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Results {
     detection: Vec<Row>,
     loads: Vec<Load>,
+    one_core: Vec<OneCore>,
     missing: Vec<String>,
 }
 
@@ -121,17 +193,37 @@ pub fn speakers(names: &[String]) -> Result<Vec<Speaker>> {
     names.iter().map(find).collect()
 }
 
-/// Measures, prints a table, and writes the figures beside the labs' state.
+/// Measures, prints tables with the limits beside the figures, and writes the figures beside the labs' state. Fails if
+/// something could not be measured, after all the rest; a limit that was missed is printed as such.
 pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
     setup::machine(say)?;
     state::sweep()?;
-    say("building twintor (release)");
-    let binary = testrun::build_agent_for_speed()?;
-    let mut results = Results {
-        detection: Vec::new(),
-        loads: Vec::new(),
-        missing: Vec::new(),
-    };
+    let mut results = Results::default();
+    for part in &plan.parts {
+        let done = match part {
+            Part::Detection => measure_detection(plan, &mut results, say),
+            Part::Load => measure_load(plan, &mut results, say),
+            Part::Sessions => thread::sessions(plan.core, say).map(|row| results.one_core.push(row)),
+            Part::Junk => thread::junk(plan.core, say).map(|row| results.one_core.push(row)),
+        };
+        if let Err(error) = done {
+            results.missing.push(format!("{part}: {error:#}"));
+        }
+    }
+    report::print(&results, say);
+    let file = state::root()?.join("bench-bfd.json");
+    fs::create_dir_all(state::root()?)?;
+    fs::write(&file, serde_json::to_string_pretty(&results)?).context("write the figures")?;
+    say(&format!("written to {}", file.display()));
+    Ok(if results.missing.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn measure_detection(plan: &Plan, results: &mut Results, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let binary = agent(say)?;
     for interval in &plan.intervals {
         for speaker in &plan.speakers {
             say(&format!("{speaker} at {interval:?} x {MULTIPLIER}"));
@@ -143,30 +235,29 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<ExitCode> {
             }
         }
     }
-    if !plan.load.is_zero() {
-        for (interval, burners, quota) in [(50, 2, false), (100, 4, false), (100, 0, true)] {
-            let interval = Duration::from_millis(interval);
-            for speaker in &plan.speakers {
-                say(&format!(
-                    "{speaker} at {interval:?} with {burners} burners, quota {quota}"
-                ));
-                match load(*speaker, interval, burners, quota, plan.load, &binary) {
-                    Ok(row) => results.loads.push(row),
-                    Err(error) => results.missing.push(format!("{speaker} under load: {error:#}")),
-                }
+    Ok(())
+}
+
+fn measure_load(plan: &Plan, results: &mut Results, say: &mut dyn FnMut(&str)) -> Result<()> {
+    if plan.load.is_zero() {
+        return Ok(());
+    }
+    let binary = agent(say)?;
+    for burden in &plan.loads {
+        for speaker in &plan.load_speakers {
+            say(&format!("{speaker} at {burden} for {} s", plan.load.as_secs()));
+            match load(*speaker, *burden, plan.load, &binary) {
+                Ok(row) => results.loads.push(row),
+                Err(error) => results.missing.push(format!("{speaker} at {burden}: {error:#}")),
             }
         }
     }
-    print(&results, say);
-    let file = state::root()?.join("bench-bfd.json");
-    fs::create_dir_all(state::root()?)?;
-    fs::write(&file, serde_json::to_string_pretty(&results)?).context("write the figures")?;
-    say(&format!("written to {}", file.display()));
-    Ok(if results.missing.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(())
+}
+
+fn agent(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    say("building twintor (release)");
+    testrun::build_agent_for_speed()
 }
 
 fn rack(speaker: Speaker, interval: Duration, binary: &Path, unprivileged: bool) -> Result<Lab> {
@@ -193,7 +284,8 @@ fn detection(speaker: Speaker, interval: Duration, losses: usize, binary: &Path)
     for _ in 0..losses {
         wait::until_true("the session is up", PATIENCE, || speaker.is_up(&lab, binary))?;
         // A phase of its own for each loss.
-        thread::sleep(20 * interval + interval.mul_f64(fastrand::f64()));
+        let settled = (20 * interval).min(SETTLED);
+        std::thread::sleep(settled + interval.mul_f64(fastrand::f64()));
         peer.set_silent(true);
         wait::until_true("the loss is noticed", PATIENCE, || {
             Ok(!speaker.is_up(&lab, binary)?)
@@ -220,14 +312,12 @@ fn detection(speaker: Speaker, interval: Duration, losses: usize, binary: &Path)
     })
 }
 
-fn load(
-    speaker: Speaker,
-    interval: Duration,
-    burners: usize,
-    quota: bool,
-    time: Duration,
-    binary: &Path,
-) -> Result<Load> {
+fn load(speaker: Speaker, burden: Burden, time: Duration, binary: &Path) -> Result<Load> {
+    let Burden {
+        interval,
+        burners,
+        quota,
+    } = burden;
     let lab = rack(speaker, interval, binary, true)?;
     let _peer = peer(&lab, interval)?;
     let limited = quota.then(|| Quota::tenth(&lab, speaker)).transpose()?;
@@ -236,7 +326,7 @@ fn load(
     let burning = (0..burners)
         .map(|_| Burner::start())
         .collect::<Result<Vec<_>>>()?;
-    thread::sleep(time);
+    std::thread::sleep(time);
     drop(burning);
     drop(limited);
     let seen = read(capture)?;
@@ -246,10 +336,7 @@ fn load(
         .partition::<Vec<f64>, _>(|silence| *silence >= limit);
     Ok(Load {
         speaker: speaker.to_string(),
-        load: match quota {
-            true => format!("{interval:?} x {MULTIPLIER}, 10 % of a core"),
-            false => format!("{interval:?} x {MULTIPLIER}, {burners} burners"),
-        },
+        load: burden.to_string(),
         seconds: time.as_secs(),
         false_downs: false_downs.len(),
         true_downs: true_downs.len(),
@@ -336,10 +423,9 @@ fn gaps(seen: &[Seen], interval: Duration) -> Gaps {
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted
-        .get((sorted.len() - 1) * percent / 100)
-        .copied()
-        .unwrap_or_default()
+    // Nearest rank: of a few samples, the 99th percentile is the largest.
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 impl Speaker {
@@ -419,6 +505,17 @@ impl Speaker {
     }
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Detection => "detection",
+            Self::Load => "load",
+            Self::Sessions => "sessions",
+            Self::Junk => "junk",
+        })
+    }
+}
+
 impl fmt::Display for Speaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -451,7 +548,7 @@ impl Drop for Burner {
 
 /// A tenth of a core for a daemon, by cgroup v1 or v2, whichever is there.
 struct Quota {
-    group: std::path::PathBuf,
+    group: PathBuf,
     pid: i32,
 }
 
@@ -485,55 +582,5 @@ impl Drop for Quota {
             let _ = fs::write(parent.join("cgroup.procs"), self.pid.to_string());
         }
         let _ = fs::remove_dir(&self.group);
-    }
-}
-
-fn print(results: &Results, say: &mut dyn FnMut(&str)) {
-    say("");
-    say(&format!(
-        "a lost peer noticed, milliseconds beyond last packet + detection time (limits: p50 {P50}, p99 {P99}); \
-         gaps as shares of the interval (limit: max 1)"
-    ));
-    let gaps = |gaps: &Gaps| {
-        format!(
-            "{:>7} {:>6.3} {:>6.3} {:>6.3} {:>6.3}",
-            gaps.packets, gaps.min, gaps.p50, gaps.p99, gaps.max
-        )
-    };
-    say(&format!(
-        "{:8} {:>8} {:>6} {:>8} {:>8} {:>8}   {:>7} {:>6} {:>6} {:>6} {:>6}",
-        "speaker", "interval", "losses", "p50", "p99", "max", "packets", "min", "p50", "p99", "max"
-    ));
-    for row in &results.detection {
-        say(&format!(
-            "{:8} {:>5} ms {:>6} {:>8.3} {:>8.3} {:>8.3}   {}",
-            row.speaker,
-            row.interval_ms,
-            row.losses,
-            row.p50,
-            row.p99,
-            row.max,
-            gaps(&row.gaps)
-        ));
-    }
-    if !results.loads.is_empty() {
-        say("");
-        say(
-            "under load, unprivileged: failures that are none (limit: 0), and those where the peer really was silent",
-        );
-    }
-    for load in &results.loads {
-        say(&format!(
-            "{:8} {:30} {:>5} s {:>6} {:>6}   {}",
-            load.speaker,
-            load.load,
-            load.seconds,
-            load.false_downs,
-            load.true_downs,
-            gaps(&load.gaps)
-        ));
-    }
-    for missing in &results.missing {
-        say(&format!("missing: {missing}"));
     }
 }
