@@ -83,7 +83,7 @@ const CASES: [Case; 12] = [
             api.heal();
             api.compact();
             api.close_watches();
-            api.inject(Rule::from(Fault::Gone).verb(Verb::Watch).times(2));
+            api.inject(Rule::from(Fault::Gone).verb(Verb::Watch).kind("Pod").times(1));
         },
         live: false,
     },
