@@ -62,7 +62,7 @@ impl Group {
     }
 }
 
-/// Flags that are known but do nothing in this version. Setting one to anything but its default is an error, so
+/// Flags that are known but do nothing in this version. Setting one to anything but its default is warned about, so
 /// that nobody relies on what is not there. Take a name out when its feature comes.
 pub(super) const NOT_YET: &[&str] = &["grpc-host", "grpc-port"];
 

@@ -170,6 +170,7 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
     if let Some(bfd) = bfd {
         warnings.extend(bfd_remarks(bfd, graceful_restart.is_some()));
     }
+    warnings.extend(not_yet(given));
     let settings = Settings {
         neighbors_v4,
         neighbors_v6,
@@ -205,7 +206,6 @@ pub(super) fn build(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Resu
         warnings,
         given: given.explicit.clone(),
     };
-    refuse_not_yet(given)?;
     if settings.manifests.is_some() && settings.kubeconfig.is_some() {
         return invalid("--manifests and --kubeconfig name two sources of objects; leave one of them out");
     }
@@ -216,17 +216,16 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, CliError> {
     Err(CliError::Invalid(message.into()))
 }
 
-fn refuse_not_yet(given: &Given) -> Result<(), CliError> {
+/// What was asked for and is not there yet. Somebody who replaces the image changes no flag, so it is no error.
+fn not_yet(given: &Given) -> Option<String> {
     let flags: Vec<_> = given
         .not_yet()
         .into_iter()
         .map(|name| format!("--{name}"))
         .collect();
-    if flags.is_empty() {
-        return Ok(());
-    }
     let flags = flags.join(", ");
-    invalid(format!("this version does not have {flags} yet; leave it out"))
+    (!flags.is_empty())
+        .then(|| format!("{flags}: accepted, but this version has nothing behind it yet; leave it out"))
 }
 
 fn hold_time(given: &Given, warnings: &mut Vec<String>) -> Result<Duration, CliError> {
